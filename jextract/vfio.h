@@ -1,0 +1,3 @@
+/* VFIO with the type 1 IOMMU, PCI devices and interrupts; the PCI configuration space registers that such a driver reads. */
+#include <linux/vfio.h>
+#include <linux/pci_regs.h>
