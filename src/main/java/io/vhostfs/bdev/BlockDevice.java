@@ -1,0 +1,39 @@
+package io.vhostfs.bdev;
+
+import io.vhostfs.reactor.Reactor;
+
+/**
+ * A block device: its properties, and a channel per reactor through which requests go.
+ *
+ * <p>Invariant: properties do not change while the device is open. Opened, closed and asked on any thread; {@link
+ * #openChannel} and the channel itself belong to the reactor's thread.
+ */
+public interface BlockDevice extends AutoCloseable {
+    /** What names it in messages: {@code malloc:64M}, {@code file:/srv/store}. */
+    String name();
+
+    /** Smallest unit of offset and length, bytes; a power of two from 512 to 4096. */
+    int blockSize();
+
+    /** Bytes, a multiple of {@link #blockSize}. */
+    long capacityBytes();
+
+    /** Whether a completed write may be lost in a power cut before a flush. */
+    boolean hasVolatileCache();
+
+    /** Largest aligned write, bytes, that a power cut leaves whole or untouched; at least {@link #blockSize}. */
+    int atomicWriteBytes();
+
+    /** Whether {@link BlockIo#DISCARD} does something; when it does not, it completes with 0 and nothing happens. */
+    boolean supportsDiscard();
+
+    /** Address alignment, bytes, that iovecs must have; 1 when any will do. */
+    int memoryAlignment();
+
+    /** The way in from one reactor; its poller is registered with that reactor. Called on the reactor's thread. */
+    BlockChannel openChannel(Reactor reactor);
+
+    /** All channels must be closed before. */
+    @Override
+    void close();
+}

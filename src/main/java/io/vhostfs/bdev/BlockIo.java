@@ -1,0 +1,44 @@
+package io.vhostfs.bdev;
+
+/**
+ * One request to a block device, owned and reused by its caller.
+ *
+ * <p>From {@link BlockChannel#submit} to completion neither this object, nor its iovec array, nor the memory it points to
+ * may be changed by the caller. Short transfers do not exist: a request succeeds whole or fails.
+ */
+public abstract class BlockIo {
+    public static final int READ = 1;
+    public static final int WRITE = 2;
+    /** Everything completed before it is durable after it. */
+    public static final int FLUSH = 3;
+    /** The range's content is undefined afterwards. */
+    public static final int DISCARD = 4;
+
+    public static final int WRITE_ZEROES = 5;
+
+    /** For {@link #WRITE}: durable when complete (force unit access). */
+    public static final int FLAG_FUA = 1;
+
+    public int operation;
+    public int flags;
+
+    /** Bytes, a multiple of the device's block size. */
+    public long offsetBytes;
+
+    /** Bytes, a multiple of the device's block size; the sum of the iovecs for READ and WRITE. */
+    public long lengthBytes;
+
+    /** Address of an array of {@code struct iovec} (READ, WRITE). */
+    public long iovecsAddress;
+
+    public int iovecCount;
+
+    /** For the channel that has the request: the next in its waiting list, or a slot number. */
+    @org.jspecify.annotations.Nullable
+    BlockIo next;
+
+    long channelData;
+
+    /** Called on the channel's reactor, never from within {@code submit}. 0 or a negative errno. */
+    public abstract void onComplete(int status);
+}

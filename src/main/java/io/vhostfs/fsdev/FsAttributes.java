@@ -1,0 +1,45 @@
+package io.vhostfs.fsdev;
+
+/** An inode's attributes, as stat(2) gives them. Mutable, reused. */
+public final class FsAttributes {
+    public long inode;
+    public long generation;
+    public long sizeBytes;
+    /** In 512-byte units. */
+    public long blocks;
+
+    /** Nanoseconds since 1970; signed. */
+    public long accessTimeNs;
+
+    public long modifyTimeNs;
+    public long changeTimeNs;
+    public long birthTimeNs;
+
+    /** Type and permission bits, as {@code st_mode}. */
+    public int mode;
+
+    public int linkCount;
+    public int uid;
+    public int gid;
+    /** Linux encoding of {@code new_encode_dev}: as FUSE carries it. */
+    public int deviceNumber;
+
+    public int blockSize;
+
+    public void copyFrom(FsAttributes o) {
+        inode = o.inode;
+        generation = o.generation;
+        sizeBytes = o.sizeBytes;
+        blocks = o.blocks;
+        accessTimeNs = o.accessTimeNs;
+        modifyTimeNs = o.modifyTimeNs;
+        changeTimeNs = o.changeTimeNs;
+        birthTimeNs = o.birthTimeNs;
+        mode = o.mode;
+        linkCount = o.linkCount;
+        uid = o.uid;
+        gid = o.gid;
+        deviceNumber = o.deviceNumber;
+        blockSize = o.blockSize;
+    }
+}

@@ -1,0 +1,99 @@
+package io.vhostfs.fsdev;
+
+import io.vhostfs.reactor.Message;
+import io.vhostfs.reactor.Reactor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One file system operation: who asks, the arguments, and the result. Preallocated, reused.
+ *
+ * <p>From {@link FileSystem#submit} to completion the file system owns it and may move it between reactors (it is itself
+ * the {@link Message}). Arguments do not change in that time, so that the file system may run it again from its start
+ * after it waited for a piece of metadata. Names and values lie in private memory that no guest can change; {@code
+ * data} iovecs may point into guest memory.
+ */
+public abstract class FsRequest implements Message {
+    // SETATTR: which of newAttributes are meant.
+    public static final int SET_MODE = 1;
+    public static final int SET_UID = 1 << 1;
+    public static final int SET_GID = 1 << 2;
+    public static final int SET_SIZE = 1 << 3;
+    public static final int SET_ATIME = 1 << 4;
+    public static final int SET_MTIME = 1 << 5;
+    public static final int SET_HANDLE = 1 << 6;
+    public static final int SET_ATIME_NOW = 1 << 7;
+    public static final int SET_MTIME_NOW = 1 << 8;
+    public static final int SET_CTIME = 1 << 10;
+    /** Clear set-user-ID and set-group-ID bits, as truncation or a change of owner does. */
+    public static final int SET_KILL_PRIVILEGES = 1 << 11;
+
+    /** One of {@link FsOp}. */
+    public int operation;
+
+    /** Whose references and handles are meant. */
+    public FsClient client;
+
+    /** Where the request came from and where {@link #onComplete} runs. */
+    public Reactor origin;
+
+    // --- arguments
+
+    public int uid;
+    public int gid;
+    public int pid;
+    public long inode;
+    public long inode2;
+    public long nameAddress;
+    public int nameLength;
+    public long name2Address;
+    public int name2Length;
+    public int flags;
+    public int mode;
+    public int deviceNumber;
+    public int valid;
+    public final FsAttributes newAttributes = new FsAttributes();
+    public long handle;
+    public long offset;
+    public long length;
+    public boolean dataOnly;
+    public boolean killPrivileges;
+    public boolean wantAttributes;
+    public @Nullable DirectoryFiller filler;
+
+    /** Array of {@code struct iovec} of the data to read into or to write from. */
+    public long dataIovecs;
+
+    public int dataIovecCount;
+
+    // --- results
+
+    public final FsAttributes attributes = new FsAttributes();
+    public long count;
+    public final FsStatistics statistics = new FsStatistics();
+
+    /** For the file system that has the request: the next one in a waiting list. */
+    public @Nullable FsRequest next;
+
+    /** For the file system that has the request: where it is in a long operation. */
+    public @Nullable Object stage;
+
+    /** For the file system: what {@link #run} does while the request travels; 0 when it is at home. */
+    public @Nullable Message route;
+
+    protected FsRequest(FsClient client, Reactor origin) {
+        this.client = client;
+        this.origin = origin;
+    }
+
+    /** Called on {@link #origin}'s thread, never from within {@code submit}: 0 or a negative errno. */
+    public abstract void onComplete(int status);
+
+    @Override
+    public final void run() {
+        Message message = route;
+        if (message == null) {
+            throw new IllegalStateException("a request without a route was sent");
+        }
+        message.run();
+    }
+}
