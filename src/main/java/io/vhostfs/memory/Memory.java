@@ -11,7 +11,7 @@ import java.nio.ByteOrder;
  * <p>Every address must come from a pool or from a bounds-checked translation. Values are little-endian, as virtio 1.x,
  * FUSE on the machines we run on, NVMe and our disk format are. Plain accesses may be unaligned; the ordered ones
  * (acquire, release, volatile) must be aligned. One constant segment over the whole address space compiles to a bare load
- * or store. Access to a page that its owner truncated throws {@link InternalError}.
+ * or store. Access to a page that its owner truncated throws {@link InternalError}, but late: {@link #deliverFault}.
  */
 public final class Memory {
     private static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
@@ -28,6 +28,9 @@ public final class Memory {
             ValueLayout.JAVA_INT.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
     private static final VarHandle ORDERED_LONG =
             ValueLayout.JAVA_LONG.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
+
+    /** A chain of indices, each behind the next: a loop along it is one that no compiler can count or unroll away. */
+    private static final int[] CHAIN = {0, 0, 1, 2, 3};
 
     private Memory() {}
 
@@ -132,5 +135,20 @@ public final class Memory {
     /** A bounds-checked view for control paths. */
     public static MemorySegment segment(long address, long lengthBytes) {
         return ALL.asSlice(address, lengthBytes);
+    }
+
+    /**
+     * Throws now what an access to a truncated page before has to throw.
+     *
+     * <p>HotSpot throws that {@link InternalError} at the next safepoint poll. After inlining, the next poll may lie behind
+     * the {@code try} block around the access, or in code that must not be left half-way. So end every {@code try} block that
+     * catches such an error with this call. It costs about a nanosecond: a poll is compiled into the back edge of every loop
+     * that is not counted.
+     */
+    public static void deliverFault() {
+        int at = CHAIN.length - 1;
+        do {
+            at = CHAIN[at];
+        } while (at != 0);
     }
 }

@@ -1,0 +1,173 @@
+package io.vhostfs.bdev;
+
+import io.vhostfs.bdev.BlockDeviceException.Kind;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * What a user calls a block device: {@code malloc:SIZE} or {@code file:PATH[,size=SIZE][,direct=on]}.
+ *
+ * <p>Invariant: a value that exists is well-formed; whether the device can be opened is another matter. A comma in a path
+ * is written twice. Any thread.
+ */
+public sealed interface BlockDeviceSpec {
+    /** Sizes are multiples of this: the block of the store, and the largest logical block of a disk. */
+    long SIZE_UNIT_BYTES = 4096;
+
+    /** Memory of this process. */
+    record Malloc(long sizeBytes) implements BlockDeviceSpec {
+        @Override
+        public String toString() {
+            return "malloc:" + formatSize(sizeBytes);
+        }
+    }
+
+    /**
+     * A regular file or a block device.
+     *
+     * @param path where it is
+     * @param sizeBytes how much of it is used, and how large it is made; 0 when that was not said
+     * @param direct whether the page cache is bypassed
+     */
+    record FilePath(String path, long sizeBytes, boolean direct) implements BlockDeviceSpec {
+        @Override
+        public String toString() {
+            return "file:" + path.replace(",", ",,")
+                    + (sizeBytes == 0 ? "" : ",size=" + formatSize(sizeBytes))
+                    + (direct ? ",direct=on" : "");
+        }
+    }
+
+    /**
+     * Reads a block device's name.
+     *
+     * @throws BlockDeviceException when it cannot be understood
+     */
+    static BlockDeviceSpec parse(String text) {
+        int colon = text.indexOf(':');
+        String type = colon < 0 ? text : text.substring(0, colon);
+        String rest = colon < 0 ? "" : text.substring(colon + 1);
+        return switch (type) {
+            case "malloc" -> parseMalloc(text, rest);
+            case "file" -> parseFile(text, rest);
+            case "nvme" ->
+                throw new BlockDeviceException(
+                        Kind.UNSUPPORTED,
+                        "block device '" + text + "': the NVMe driver is not built in this version; use the kernel's"
+                                + " driver through file:/dev/nvme0n1,direct=on");
+            default -> throw invalid(text, "it starts with none of malloc:, file:");
+        };
+    }
+
+    /**
+     * Reads a number of bytes: digits, and K, M, G or T for powers of 1024.
+     *
+     * @throws IllegalArgumentException when it is no such number, or 2^63 or more
+     */
+    static long parseSize(String text) {
+        int digits = 0;
+        while (digits < text.length() && text.charAt(digits) >= '0' && text.charAt(digits) <= '9') {
+            digits++;
+        }
+        int shift =
+                switch (text.substring(digits).toUpperCase(Locale.ROOT)) {
+                    case "" -> 0;
+                    case "K" -> 10;
+                    case "M" -> 20;
+                    case "G" -> 30;
+                    case "T" -> 40;
+                    default -> -1;
+                };
+        if (digits == 0 || digits > 19 || shift < 0) {
+            throw new IllegalArgumentException("'" + text + "' is no size; write digits and then K, M, G or T");
+        }
+        try {
+            return Math.multiplyExact(Long.parseLong(text.substring(0, digits)), 1L << shift);
+        } catch (NumberFormatException | ArithmeticException e) {
+            throw new IllegalArgumentException("'" + text + "' is larger than 2^63 - 1 bytes", e);
+        }
+    }
+
+    /** The shortest text that {@link #parseSize} reads as {@code bytes}. */
+    static String formatSize(long bytes) {
+        String units = "KMGT";
+        int unit = 0;
+        long value = bytes;
+        while (unit < units.length() && value != 0 && (value & 1023) == 0) {
+            value >>= 10;
+            unit++;
+        }
+        return unit == 0 ? Long.toString(value) : value + units.substring(unit - 1, unit);
+    }
+
+    private static BlockDeviceSpec parseMalloc(String text, String size) {
+        return new Malloc(size(text, size));
+    }
+
+    private static BlockDeviceSpec parseFile(String text, String rest) {
+        List<String> parts = splitAtSingleCommas(rest);
+        String path = parts.getFirst();
+        if (path.isEmpty()) {
+            throw invalid(text, "the path is missing");
+        }
+        long sizeBytes = 0;
+        boolean direct = false;
+        for (String option : parts.subList(1, parts.size())) {
+            String[] pair = option.split("=", 2);
+            if (pair.length != 2) {
+                throw invalid(text, "'" + option + "' is no KEY=VALUE; a comma in a path is written twice");
+            }
+            switch (pair[0]) {
+                case "size" -> sizeBytes = size(text, pair[1]);
+                case "direct" ->
+                    direct = switch (pair[1]) {
+                        case "on" -> true;
+                        case "off" -> false;
+                        default -> throw invalid(text, "direct is on or off");
+                    };
+                default -> throw invalid(text, "there is no option '" + pair[0] + "'");
+            }
+        }
+        return new FilePath(path, sizeBytes, direct);
+    }
+
+    private static long size(String text, String size) {
+        long bytes;
+        try {
+            bytes = parseSize(size);
+        } catch (IllegalArgumentException e) {
+            throw invalid(text, String.valueOf(e.getMessage()));
+        }
+        if (bytes == 0 || bytes % SIZE_UNIT_BYTES != 0) {
+            throw invalid(text, "its size is no positive multiple of " + SIZE_UNIT_BYTES + " bytes");
+        }
+        return bytes;
+    }
+
+    private static List<String> splitAtSingleCommas(String text) {
+        List<String> parts = new ArrayList<>();
+        StringBuilder part = new StringBuilder();
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
+            if (c != ',') {
+                part.append(c);
+            } else if (i + 1 < text.length() && text.charAt(i + 1) == ',') {
+                part.append(',');
+                i++;
+            } else {
+                parts.add(part.toString());
+                part.setLength(0);
+            }
+        }
+        parts.add(part.toString());
+        return parts;
+    }
+
+    private static BlockDeviceException invalid(String text, String why) {
+        return new BlockDeviceException(
+                Kind.INVALID,
+                "block device '" + text + "': " + why
+                        + "; block devices are named malloc:SIZE or file:PATH[,size=SIZE][,direct=on]");
+    }
+}

@@ -1,0 +1,87 @@
+package io.vhostfs.bdev;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.vhostfs.bdev.BlockDeviceException.Kind;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class BlockDeviceSpecTest {
+    @Test
+    void readsMalloc() {
+        assertEquals(new BlockDeviceSpec.Malloc(64L << 20), BlockDeviceSpec.parse("malloc:64M"));
+    }
+
+    @Test
+    void readsFileWithoutOptions() {
+        assertEquals(new BlockDeviceSpec.FilePath("/srv/a:b=c", 0, false), BlockDeviceSpec.parse("file:/srv/a:b=c"));
+    }
+
+    @Test
+    void readsFileWithOptions() {
+        assertEquals(
+                new BlockDeviceSpec.FilePath("/srv/store", 1L << 30, true),
+                BlockDeviceSpec.parse("file:/srv/store,size=1G,direct=on"));
+        assertEquals(new BlockDeviceSpec.FilePath("store", 0, false), BlockDeviceSpec.parse("file:store,direct=off"));
+    }
+
+    @Test
+    void readsDoubledCommaAsPartOfThePath() {
+        assertEquals(
+                new BlockDeviceSpec.FilePath("/srv/a,b,", 8192, false),
+                BlockDeviceSpec.parse("file:/srv/a,,b,,,size=8K"));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"malloc:64M", "malloc:12288", "file:/a,,b,size=3T,direct=on", "file:store"})
+    void printsWhatItRead(String text) {
+        BlockDeviceSpec spec = BlockDeviceSpec.parse(text);
+        assertEquals(spec, BlockDeviceSpec.parse(spec.toString()));
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "",
+                "malloc",
+                "malloc:",
+                "malloc:0",
+                "malloc:1000",
+                "malloc:-4096",
+                "malloc:64MB",
+                "malloc:9999999999999T",
+                "malloc:99999999999999999999",
+                "ram:64M",
+                "file",
+                "file:",
+                "file:,size=1G",
+                "file:/a,size",
+                "file:/a,size=0",
+                "file:/a,direct=yes",
+                "file:/a,speed=11",
+                "64M"
+            })
+    void refusesWhatIsNoName(String text) {
+        BlockDeviceException e = assertThrows(BlockDeviceException.class, () -> BlockDeviceSpec.parse(text));
+        assertEquals(Kind.INVALID, e.kind());
+        assertTrue(String.valueOf(e.getMessage()).contains("'" + text + "'"), e.getMessage());
+    }
+
+    @Test
+    void saysThatNvmeIsNotBuilt() {
+        BlockDeviceException e =
+                assertThrows(BlockDeviceException.class, () -> BlockDeviceSpec.parse("nvme:0000:01:00.0"));
+        assertEquals(Kind.UNSUPPORTED, e.kind());
+    }
+
+    @ParameterizedTest
+    @CsvSource({"0,0", "512,512", "4k,4096", "3G,3221225472", "1T,1099511627776"})
+    void readsSizes(String text, long bytes) {
+        assertEquals(bytes, BlockDeviceSpec.parseSize(text));
+        assertEquals(bytes, BlockDeviceSpec.parseSize(BlockDeviceSpec.formatSize(bytes)));
+    }
+}
