@@ -64,6 +64,8 @@ public final class Libc {
             Native.withErrno("accept4", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT));
     private static final MethodHandle CONNECT =
             Native.withErrno("connect", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_INT));
+    private static final MethodHandle GETSOCKOPT = Native.withErrno(
+            "getsockopt", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG));
     private static final MethodHandle SENDMSG =
             Native.withErrno("sendmsg", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT));
     private static final MethodHandle RECVMSG =
@@ -371,6 +373,17 @@ public final class Libc {
         try {
             MemorySegment state = Native.callState();
             int result = (int) CONNECT.invokeExact(state, fd, address, length);
+            return result == -1 ? Native.negativeErrno(state) : result;
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /** getsockopt(2). */
+    public static int getsockopt(int fd, int level, int option, long valueAddress, long lengthAddress) {
+        try {
+            MemorySegment state = Native.callState();
+            int result = (int) GETSOCKOPT.invokeExact(state, fd, level, option, valueAddress, lengthAddress);
             return result == -1 ? Native.negativeErrno(state) : result;
         } catch (Throwable t) {
             throw Native.unexpected(t);
