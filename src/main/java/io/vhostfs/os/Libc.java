@@ -76,6 +76,8 @@ public final class Libc {
             Native.variadicWithErrno("fcntl", 2, FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG));
     private static final MethodHandle IOCTL =
             Native.variadicWithErrno("ioctl", 2, FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG));
+    private static final MethodHandle CLOCK_GETTIME =
+            Native.critical("clock_gettime", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG));
     private static final MethodHandle UNLINK = Native.withErrno("unlink", FunctionDescriptor.of(JAVA_INT, JAVA_LONG));
     private static final MethodHandle SCHED_SETAFFINITY =
             Native.withErrno("sched_setaffinity", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG));
@@ -90,6 +92,9 @@ public final class Libc {
             1,
             FunctionDescriptor.of(
                     JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG));
+
+    /** The same on every architecture; the C library's own wrapper is younger than the call. */
+    private static final long SYS_EPOLL_PWAIT2 = 441;
 
     private Libc() {}
 
@@ -302,6 +307,11 @@ public final class Libc {
         }
     }
 
+    /** epoll_pwait2(2) without a signal mask: a timeout in nanoseconds, or none when {@code timespecAddress} is 0. */
+    public static int epollPwait2(int epollFd, long eventsAddress, int maxEvents, long timespecAddress) {
+        return (int) syscall(SYS_EPOLL_PWAIT2, epollFd, eventsAddress, maxEvents, timespecAddress, 0, 0);
+    }
+
     /** poll(2). */
     public static int poll(long pollfdsAddress, long count, int timeoutMs) {
         try {
@@ -440,6 +450,15 @@ public final class Libc {
             MemorySegment state = Native.callState();
             int result = (int) IOCTL.invokeExact(state, fd, request, argument);
             return result == -1 ? Native.negativeErrno(state) : result;
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /** clock_gettime(2): 0, or -1 for a clock that does not exist. Through the vDSO: no system call on usual clocks. */
+    public static int clockGettime(int clock, long timespecAddress) {
+        try {
+            return (int) CLOCK_GETTIME.invokeExact(clock, timespecAddress);
         } catch (Throwable t) {
             throw Native.unexpected(t);
         }

@@ -25,6 +25,7 @@ public final class LibcConstants {
     public static final int MAP_FIXED = 0x10;
     public static final int MAP_ANONYMOUS = 0x20;
     public static final int MAP_HUGETLB = 0x40000;
+    public static final int MAP_HUGE_2MB = 0x54000000;
     public static final int MAP_POPULATE = 0x8000;
     public static final int MAP_NORESERVE = 0x4000;
     public static final int MADV_DONTNEED = 0x4;
@@ -56,10 +57,14 @@ public final class LibcConstants {
     public static final int EPOLL_CTL_ADD = 0x1;
     public static final int EPOLL_CTL_DEL = 0x2;
     public static final int EPOLL_CTL_MOD = 0x3;
+    public static final int EPOLLET = 0x80000000;
     public static final int EPOLLIN = 0x1;
     public static final int EPOLLOUT = 0x4;
     public static final int EPOLLERR = 0x8;
     public static final int EPOLLHUP = 0x10;
+    public static final int EPOLL_EVENT_SIZE = 12;
+    public static final int EPOLL_EVENT_EVENTS_OFFSET = 0;
+    public static final int EPOLL_EVENT_DATA_OFFSET = 4;
     public static final int POLLIN = 0x1;
     public static final int POLLOUT = 0x4;
     public static final int POLLERR = 0x8;
@@ -105,6 +110,11 @@ public final class LibcConstants {
     public static final int BLKSSZGET = 0x1268;
     public static final int BLKPBSZGET = 0x127b;
     public static final int BLKDISCARD = 0x1277;
+    public static final int CLOCK_REALTIME = 0x0;
+    public static final int TIMESPEC_SIZE = 16;
+    public static final int TIMESPEC_TV_SEC_OFFSET = 0;
+    public static final int TIMESPEC_TV_NSEC_OFFSET = 8;
+    public static final int CPU_SET_T_SIZE = 128;
     public static final int XATTR_CREATE = 0x1;
     public static final int XATTR_REPLACE = 0x2;
 

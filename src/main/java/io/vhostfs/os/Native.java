@@ -43,6 +43,14 @@ final class Native {
         return LINKER.downcallHandle(find(symbol), type);
     }
 
+    /**
+     * The same without the thread's change of state, for a call that takes nanoseconds: the thread holds up every
+     * safepoint meanwhile.
+     */
+    static MethodHandle critical(String symbol, FunctionDescriptor type) {
+        return LINKER.downcallHandle(find(symbol), type, Linker.Option.critical(false));
+    }
+
     static MemorySegment callState() {
         return CALL_STATE.get();
     }

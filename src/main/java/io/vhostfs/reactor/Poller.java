@@ -15,9 +15,27 @@ public interface Poller {
      */
     int poll();
 
-    /** Asks for notifications, then looks again; false when there is work, so that the reactor must not sleep. */
+    /**
+     * Asks for notifications, then looks again; false when there is work, so that the reactor must not sleep. Must not add
+     * or remove pollers.
+     */
     boolean prepareToSleep();
 
-    /** Takes the request for notifications back; called after a sleep, and when another poller refused to sleep. */
+    /**
+     * Takes the request for notifications back. Follows every {@link #prepareToSleep}, whatever that answered. Must not
+     * add or remove pollers.
+     */
     void wake();
+
+    /**
+     * Told what was thrown while this poller ran. True: the poller has dealt with it (ended the session whose memory went
+     * away, say) and stays. False: the reactor logs it and removes the poller.
+     *
+     * <p>An {@link InternalError}, from memory that its owner truncated, may be delivered late, in another poller's turn
+     * or in a message: so it is offered to every poller, the one that ran first, until one answers true. A poller answers
+     * true only when its own memory is what went away.
+     */
+    default boolean onError(Throwable thrown) {
+        return false;
+    }
 }

@@ -1,40 +1,169 @@
 package io.vhostfs.reactor;
 
-import java.util.ArrayList;
-import java.util.List;
+import java.util.Arrays;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
-import org.jctools.queues.MpscArrayQueue;
+import java.util.function.Supplier;
+import org.jctools.queues.varhandle.MpscVarHandleArrayQueue;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
- * One thread that runs its pollers in turn and drains its mailbox.
+ * One thread that runs its pollers in turn, drains its mailbox and its timers.
  *
- * <p>Invariant: pollers and messages run on the reactor's thread only, one at a time. A reactor that was not started is
- * driven by hand ({@link #runOnce}) by the one thread that made it: simulations, mkfs and tests use it so.
+ * <p>Invariant: pollers, messages and timers run on the reactor's thread only, one at a time. A reactor that was not
+ * started is driven by hand ({@link #runOnce}) by the one thread that made it: simulations, mkfs and tests use it so.
+ *
+ * <p>A turn is mailbox, timers, pollers. What one of them throws ends that one alone ({@link Poller#onError}); the
+ * reactor lives on. Idle turns end in sleep as the {@link IdlePolicy} says, and no send, timer or notification that a
+ * poller asked for is lost to it.
  */
 public final class Reactor {
-    /** Messages waiting at once: more than all preallocated requests of a large configuration. */
-    private static final int MAILBOX_CAPACITY = 1 << 16;
+    /** The core of a reactor that runs wherever the kernel lets it. */
+    public static final int UNPINNED = -1;
 
-    private final String name;
-    private final MpscArrayQueue<Message> mailbox = new MpscArrayQueue<>(MAILBOX_CAPACITY);
-    private final List<Poller> pollers = new ArrayList<>();
+    /** Messages that one turn takes, so that a flood of them does not starve the pollers. */
+    private static final int MESSAGES_PER_TURN = 256;
+
+    /** A busy reactor looks at its timers this often: reading the clock costs a tenth of a short turn. */
+    private static final int TURNS_PER_TIMER_CHECK = 8;
+
+    /** An idle reactor asks this often whether it has been idle for long enough. */
+    private static final int IDLE_TURNS_PER_CLOCK_READ = 16;
+
+    /** Falling asleep and waking up takes about this long. */
+    private static final long SHORTEST_SLEEP_NS = 20_000;
+
+    /** Errors of messages and timers logged in full; a poller's is logged once, since it is then removed. */
+    private static final int MAX_LOGGED_FAILURES = 64;
+
+    private static final Logger LOG = LoggerFactory.getLogger(Reactor.class);
+    private static final Poller[] NO_POLLERS = {};
+
+    // Read by senders too: rarely written.
+    private final MpscVarHandleArrayQueue<Message> mailbox;
+    private final Doorbell doorbell = new Doorbell();
+    private final Config config;
+    private final ReactorClock clock;
+    private final ReactorTurn turn = new ReactorTurn();
+    private final TimerHeap timers = new TimerHeap();
+    private final OneShotTimers oneShots = new OneShotTimers();
+    private Poller[] pollers = NO_POLLERS;
+    private int[] wakeFds = {};
     private volatile Thread thread;
+    private volatile boolean started;
     private volatile boolean stopping;
+    private volatile boolean ended;
 
+    /**
+     * How a reactor runs.
+     *
+     * @param name thread name, and what errors call it
+     * @param core core to pin to, or {@link #UNPINNED}
+     * @param idlePolicy what an idle turn does
+     * @param spinNs how long {@link IdlePolicy#ADAPTIVE} polls in vain before it sleeps
+     * @param mailboxCapacity messages that may wait at once
+     * @param clock where its time comes from, or null for the system's clocks
+     */
+    public record Config(
+            String name,
+            int core,
+            IdlePolicy idlePolicy,
+            long spinNs,
+            int mailboxCapacity,
+            @Nullable ReactorClock clock) {
+
+        /** Twice what a sleep and its wake-up cost, so that spinning never costs more than a sleep too early. */
+        public static final long DEFAULT_SPIN_NS = 100_000;
+
+        /** More than all preallocated requests of a large configuration. */
+        public static final int DEFAULT_MAILBOX_CAPACITY = 1 << 16;
+
+        public static final int MAX_MAILBOX_CAPACITY = 1 << 24;
+
+        public Config {
+            if (core < UNPINNED || core >= CoreMask.MAX_CORES) {
+                throw new CoreMaskException("reactor " + name + ": there is no core " + core);
+            }
+            if (spinNs < 0 || mailboxCapacity < 2 || mailboxCapacity > MAX_MAILBOX_CAPACITY) {
+                throw new IllegalArgumentException("reactor " + name + ": spin of " + spinNs + " ns and mailbox of "
+                        + mailboxCapacity + " messages; possible are 0 or more ns, 2 to " + MAX_MAILBOX_CAPACITY);
+            }
+        }
+
+        /** Unpinned and adaptive. */
+        public static Config named(String name) {
+            return new Config(name, UNPINNED, IdlePolicy.ADAPTIVE, DEFAULT_SPIN_NS, DEFAULT_MAILBOX_CAPACITY, null);
+        }
+
+        public Config withCore(int newCore) {
+            return new Config(name, newCore, idlePolicy, spinNs, mailboxCapacity, clock);
+        }
+
+        public Config withIdlePolicy(IdlePolicy newIdlePolicy) {
+            return new Config(name, core, newIdlePolicy, spinNs, mailboxCapacity, clock);
+        }
+
+        public Config withSpinNs(long newSpinNs) {
+            return new Config(name, core, idlePolicy, newSpinNs, mailboxCapacity, clock);
+        }
+
+        public Config withMailboxCapacity(int newMailboxCapacity) {
+            return new Config(name, core, idlePolicy, spinNs, newMailboxCapacity, clock);
+        }
+
+        public Config withClock(ReactorClock newClock) {
+            return new Config(name, core, idlePolicy, spinNs, mailboxCapacity, newClock);
+        }
+    }
+
+    /** Unpinned and adaptive. */
     public Reactor(String name) {
-        this.name = name;
-        this.thread = Thread.currentThread();
+        this(Config.named(name));
+    }
+
+    public Reactor(Config config) {
+        this.config = config;
+        clock = config.clock() != null ? config.clock() : new SystemClock();
+        mailbox = new MpscVarHandleArrayQueue<>(config.mailboxCapacity());
+        thread = Thread.currentThread();
     }
 
     public String name() {
-        return name;
+        return config.name();
     }
 
+    public Config config() {
+        return config;
+    }
+
+    /**
+     * Starts the thread and returns when it runs, pinned. From here on what says "own thread only" means the new thread.
+     *
+     * @throws ReactorException when the kernel refuses; the message says what and the remedy
+     */
     public void start() {
-        Thread t = Thread.ofPlatform().name(name).unstarted(this::loop);
+        requireOwnThread();
+        if (started) {
+            throw new ReactorException("reactor " + name() + " was started before");
+        }
+        doorbell.open(name());
+        for (int fd : wakeFds) {
+            doorbell.add(fd);
+        }
+        started = true;
+        CompletableFuture<@Nullable Void> running = new CompletableFuture<>();
+        Thread t = Thread.ofPlatform().name(name()).daemon(true).unstarted(() -> main(running));
         thread = t;
         t.start();
+        try {
+            running.join();
+        } catch (CompletionException e) {
+            throw new ReactorException("reactor " + name() + " does not start: " + e.getCause(), e);
+        }
     }
 
     /** Whether the caller runs on this reactor's thread. */
@@ -42,65 +171,395 @@ public final class Reactor {
         return Thread.currentThread() == thread;
     }
 
-    /** Any thread. A message must not be sent again before it has run. */
+    /**
+     * Runs a message on the reactor's thread, later; from its own thread too. Any thread. A message must not be sent again
+     * before it has run. What is sent to a reactor that has ended never runs.
+     *
+     * @throws ReactorException when the mailbox is full and waiting would be for ever
+     */
     public void send(Message message) {
-        while (!mailbox.offer(message)) {
-            Thread.onSpinWait();
+        // Its compare-and-set of the producer index is the volatile publication that the doorbell asks for.
+        if (!mailbox.offer(message)) {
+            sendSlowPath(message);
+        }
+        doorbell.ring();
+    }
+
+    /**
+     * Runs {@code question} on the reactor and waits for its result. For control threads: it allocates and blocks.
+     *
+     * @throws ReactorException when called on the reactor's own thread, when the reactor ends without an answer, or, with
+     *     the cause, when the question throws
+     */
+    public <T extends @Nullable Object> T ask(Supplier<T> question) throws InterruptedException {
+        if (isCurrent()) {
+            throw new ReactorException("reactor " + name() + " would wait for itself: call the code directly");
+        }
+        Question<T> message = new Question<>(question);
+        send(message);
+        while (!message.answered.await(10, TimeUnit.MILLISECONDS)) {
+            if (ended && !thread.isAlive() && message.answered.getCount() != 0) {
+                throw new ReactorException("reactor " + name() + " has ended");
+            }
+        }
+        return message.result(name());
+    }
+
+    /** Own thread only. Takes effect with the next turn. */
+    public void addPoller(Poller poller) {
+        requireOwnThread();
+        Poller[] more = Arrays.copyOf(pollers, pollers.length + 1);
+        more[pollers.length] = poller;
+        pollers = more;
+    }
+
+    /** Own thread only. The poller, this very object, does not run again; no effect when it is not there. */
+    @SuppressWarnings("ReferenceEquality") // identity is meant
+    public void removePoller(Poller poller) {
+        requireOwnThread();
+        for (int i = 0; i < pollers.length; i++) {
+            if (pollers[i] == poller) {
+                Poller[] fewer = new Poller[pollers.length - 1];
+                System.arraycopy(pollers, 0, fewer, 0, i);
+                System.arraycopy(pollers, i + 1, fewer, i, fewer.length - i);
+                pollers = fewer;
+                return;
+            }
         }
     }
 
-    /** Own thread only. */
-    public void addPoller(Poller poller) {
-        pollers.add(poller);
+    /**
+     * A file descriptor that ends a sleep when it becomes readable. Own thread only.
+     *
+     * <p>Edge-triggered: nobody needs to read an eventfd for the reactor's sake, and one that stays readable does not end
+     * the next sleep. A poller that leaves something unread refuses to sleep ({@link Poller#prepareToSleep}).
+     */
+    public void addWakeFd(int fd) {
+        requireOwnThread();
+        if (started) {
+            doorbell.add(fd);
+        }
+        wakeFds = Arrays.copyOf(wakeFds, wakeFds.length + 1);
+        wakeFds[wakeFds.length - 1] = fd;
     }
 
-    /** Own thread only. */
-    public void removePoller(Poller poller) {
-        pollers.remove(poller);
+    /** Own thread only; best before the file is closed. */
+    public void removeWakeFd(int fd) {
+        requireOwnThread();
+        if (started) {
+            doorbell.remove(fd);
+        }
+        wakeFds = Arrays.stream(wakeFds).filter(other -> other != fd).toArray();
     }
-
-    /** A file descriptor whose readability ends a sleep. Own thread only. */
-    public void addWakeFd(int fd) {}
-
-    /** Own thread only. */
-    public void removeWakeFd(int fd) {}
 
     /** Runs {@code message} once, not before {@code delayNs} from now. Own thread only. */
-    public void schedule(long delayNs, Message message) {}
+    public void schedule(long delayNs, Message message) {
+        schedule(oneShots.take(message), delayNs);
+    }
 
-    /** Nanoseconds of a monotonic clock, read at the start of this turn. */
+    /**
+     * Runs a timer's action once, not before {@code delayNs} from now; a timer that is scheduled is moved. Own thread only.
+     */
+    public void schedule(ReactorTimer timer, long delayNs) {
+        assert isCurrent();
+        timers.put(timer, nowNs() + Math.clamp(delayNs, 0, Long.MAX_VALUE / 2));
+    }
+
+    /** Takes a timer back; no effect when it is not scheduled. Own thread only. */
+    public void cancel(ReactorTimer timer) {
+        assert isCurrent();
+        if (timer.isScheduled()) {
+            timers.remove(timer);
+        }
+    }
+
+    /** Nanoseconds of a monotonic clock, read at most once in a turn. Own thread only. */
     public long nowNs() {
-        return System.nanoTime();
+        if (!turn.nowRead) {
+            turn.nowNs = clock.monotonicNs();
+            turn.nowRead = true;
+        }
+        return turn.nowNs;
     }
 
-    /** Nanoseconds since 1970, for time stamps of files. */
+    /** Nanoseconds since 1970, for time stamps of files; read at most once in a turn. Own thread only. */
     public long wallClockNs() {
-        return TimeUnit.MILLISECONDS.toNanos(System.currentTimeMillis());
+        if (!turn.wallClockRead) {
+            turn.wallClockNs = clock.wallClockNs();
+            turn.wallClockRead = true;
+        }
+        return turn.wallClockNs;
     }
 
-    /** One turn: mailbox, timers, pollers. Returns the work done. */
+    /** Turns so far. Any thread. */
+    public long turns() {
+        return turn.turns();
+    }
+
+    /** Turns that found something to do. Any thread. */
+    public long busyTurns() {
+        return turn.busyTurns();
+    }
+
+    /** Times that the thread went to sleep. Any thread. */
+    public long sleeps() {
+        return turn.sleeps();
+    }
+
+    /** One turn: mailbox, timers, pollers. Returns the work done. Own thread only, of a reactor that was not started. */
     public int runOnce() {
-        int work = mailbox.drain(Message::run, 256);
-        for (int i = 0; i < pollers.size(); i++) {
-            work += pollers.get(i).poll();
+        int work = turn(true);
+        // What is scheduled between turns counts from then.
+        turn.forgetTime();
+        return work;
+    }
+
+    /** Ends the thread after its current turn and what is in the mailbox, and waits for it, unless called from within. */
+    public void stop() throws InterruptedException {
+        stopping = true;
+        doorbell.ring();
+        if (started && !isCurrent()) {
+            thread.join();
+        }
+    }
+
+    private void main(CompletableFuture<@Nullable Void> running) {
+        try {
+            if (config.core() != UNPINNED) {
+                CoreMask.pinCallingThread(config.core());
+            }
+        } catch (RuntimeException e) {
+            doorbell.close();
+            ended = true;
+            running.completeExceptionally(e);
+            return;
+        }
+        running.complete(null);
+        while (!stopping) {
+            try {
+                loop();
+            } catch (Throwable t) {
+                onFailure(t);
+            }
+        }
+        ended = true;
+        while (!mailbox.isEmpty()) {
+            turn.next();
+            drainMailbox();
+        }
+        doorbell.close();
+    }
+
+    private void loop() {
+        int count = 0;
+        int idleTurns = 0;
+        long idleSinceNs = 0;
+        while (!stopping) {
+            boolean checkTimers = idleTurns != 0 || ++count % TURNS_PER_TIMER_CHECK == 0;
+            if (turn(checkTimers) != 0) {
+                idleTurns = 0;
+                continue;
+            }
+            Thread.onSpinWait();
+            if (config.idlePolicy() == IdlePolicy.BUSY) {
+                idleTurns = 1;
+            } else if (config.idlePolicy() == IdlePolicy.INTERRUPT) {
+                idleTurns = 1;
+                sleep();
+            } else if (idleTurns++ == 0) {
+                idleSinceNs = nowNs();
+            } else if (idleTurns % IDLE_TURNS_PER_CLOCK_READ == 0 && nowNs() - idleSinceNs >= config.spinNs()) {
+                idleTurns = 0;
+                sleep();
+            }
+        }
+    }
+
+    private int turn(boolean checkTimers) {
+        turn.next();
+        int work;
+        try {
+            work = drainMailbox();
+            if (checkTimers && timers.size() != 0) {
+                work += expireTimers();
+            }
+            work += pollAll();
+        } catch (Throwable t) {
+            onFailure(t);
+            work = 1;
+        }
+        if (work != 0) {
+            turn.countBusy();
         }
         return work;
     }
 
-    /** Ends the thread after its current turn and waits for it. */
-    public void stop() throws InterruptedException {
-        stopping = true;
-        @Nullable Thread t = thread;
-        if (t != null && t != Thread.currentThread()) {
-            t.join();
+    private int drainMailbox() {
+        turn.running = null;
+        int count = 0;
+        Message message;
+        while (count < MESSAGES_PER_TURN && (message = mailbox.relaxedPoll()) != null) {
+            count++;
+            message.run();
+        }
+        return count;
+    }
+
+    /** Runs what is due; what these schedule in turn, however short, waits for the next turn. */
+    private int expireTimers() {
+        long now = nowNs();
+        long end = timers.nextSequence();
+        int count = 0;
+        ReactorTimer first;
+        while ((first = timers.first()) != null && first.deadlineNs - now <= 0 && first.sequence - end < 0) {
+            timers.remove(first);
+            count++;
+            first.action.run();
+        }
+        return count;
+    }
+
+    @SuppressWarnings("ReferenceEquality") // the array is replaced by every change
+    private int pollAll() {
+        Poller[] all = pollers;
+        int work = 0;
+        for (Poller poller : all) {
+            turn.running = poller;
+            work += poller.poll();
+            if (pollers != all) {
+                // One of the rest may just have been removed; they have their turn with the next.
+                return work + 1;
+            }
+        }
+        return work;
+    }
+
+    /** Sleeps, if nothing speaks against it. */
+    private void sleep() {
+        Poller[] all = pollers;
+        int asked = 0;
+        boolean mayStillSleep = true;
+        doorbell.announceSleep();
+        while (mayStillSleep && asked < all.length) {
+            mayStillSleep = prepare(all[asked++]);
+        }
+        if (mayStillSleep && mailbox.isEmpty() && !stopping) {
+            long timeoutNs = nextTimerNs();
+            if (timeoutNs < 0 || timeoutNs >= SHORTEST_SLEEP_NS) {
+                turn.countSleep();
+                doorbell.await(timeoutNs);
+            }
+        }
+        doorbell.withdrawSleep();
+        for (int i = 0; i < asked; i++) {
+            wake(all[i]);
         }
     }
 
-    private void loop() {
-        while (!stopping) {
-            if (runOnce() == 0) {
-                Thread.onSpinWait();
+    /** Nanoseconds until the next timer, or -1 when there is none. */
+    private long nextTimerNs() {
+        ReactorTimer first = timers.first();
+        if (first == null) {
+            return -1;
+        }
+        turn.forgetTime();
+        return Math.max(0, first.deadlineNs - nowNs());
+    }
+
+    private boolean prepare(Poller poller) {
+        try {
+            return poller.prepareToSleep();
+        } catch (Throwable t) {
+            turn.running = poller;
+            onFailure(t);
+            return false;
+        }
+    }
+
+    private void wake(Poller poller) {
+        try {
+            poller.wake();
+        } catch (Throwable t) {
+            turn.running = poller;
+            onFailure(t);
+        }
+    }
+
+    @SuppressWarnings("ReferenceEquality") // identity is meant
+    private void onFailure(Throwable thrown) {
+        Poller culprit = turn.running;
+        turn.running = null;
+        if (culprit != null && isDealtWithBy(culprit, thrown)) {
+            return;
+        }
+        if (thrown instanceof InternalError) {
+            for (Poller poller : pollers) {
+                if (poller != culprit && isDealtWithBy(poller, thrown)) {
+                    return;
+                }
             }
+        }
+        if (culprit != null) {
+            LOG.error("reactor {}: poller {} is removed: it failed and has not dealt with it", name(), culprit, thrown);
+            removePoller(culprit);
+        } else if (++turn.failures <= MAX_LOGGED_FAILURES) {
+            LOG.error("reactor {}: a message or timer failed; failure {}", name(), turn.failures, thrown);
+        }
+    }
+
+    private boolean isDealtWithBy(Poller poller, Throwable thrown) {
+        try {
+            return poller.onError(thrown);
+        } catch (Throwable t) {
+            LOG.error("reactor {}: poller {} failed in dealing with a failure", name(), poller, t);
+            return false;
+        }
+    }
+
+    private void sendSlowPath(Message message) {
+        do {
+            if (isCurrent() || ended) {
+                throw new ReactorException(
+                        "mailbox of reactor " + name() + " is full: " + config.mailboxCapacity() + " messages wait");
+            }
+            Thread.onSpinWait();
+        } while (!mailbox.offer(message));
+    }
+
+    private void requireOwnThread() {
+        if (!isCurrent()) {
+            throw new ReactorException("reactor " + name() + ": called from thread "
+                    + Thread.currentThread().getName() + "; send a message or ask");
+        }
+    }
+
+    /** A supplier on its way to the reactor and its result on the way back. */
+    private static final class Question<T extends @Nullable Object> implements Message {
+        final CountDownLatch answered = new CountDownLatch(1);
+        private final Supplier<T> question;
+        private @Nullable T answer;
+        private @Nullable Throwable failure;
+
+        Question(Supplier<T> question) {
+            this.question = question;
+        }
+
+        @Override
+        public void run() {
+            try {
+                answer = question.get();
+            } catch (Throwable t) {
+                failure = t;
+            }
+            answered.countDown();
+        }
+
+        @SuppressWarnings("NullAway") // a null answer is one that the question gave
+        T result(String reactorName) {
+            if (failure != null) {
+                throw new ReactorException("reactor " + reactorName + ": " + failure, failure);
+            }
+            return answer;
         }
     }
 }

@@ -1,0 +1,80 @@
+package io.vhostfs.reactor;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What changes in every turn, on cache lines of its own: senders that read the reactor's other fields do not miss because
+ * of it. Written by the reactor's thread only; the counters are read by any.
+ */
+final class ReactorTurn extends ReactorTurnFields {
+    private static final VarHandle TURNS = handle("turns");
+    private static final VarHandle BUSY_TURNS = handle("busyTurns");
+    private static final VarHandle SLEEPS = handle("sleeps");
+
+    @SuppressWarnings("unused")
+    private long p0, p1, p2, p3, p4, p5, p6, p7;
+
+    /** Starts a turn: both clocks are to be read again. */
+    void next() {
+        forgetTime();
+        TURNS.setOpaque(this, turns + 1);
+    }
+
+    void forgetTime() {
+        nowRead = false;
+        wallClockRead = false;
+    }
+
+    void countBusy() {
+        BUSY_TURNS.setOpaque(this, busyTurns + 1);
+    }
+
+    void countSleep() {
+        SLEEPS.setOpaque(this, sleeps + 1);
+    }
+
+    long turns() {
+        return (long) TURNS.getOpaque(this);
+    }
+
+    long busyTurns() {
+        return (long) BUSY_TURNS.getOpaque(this);
+    }
+
+    long sleeps() {
+        return (long) SLEEPS.getOpaque(this);
+    }
+
+    private static VarHandle handle(String field) {
+        try {
+            return MethodHandles.lookup().findVarHandle(ReactorTurnFields.class, field, long.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+}
+
+/** The virtual machine lays out a superclass's fields first. */
+class ReactorTurnPadding {
+    @SuppressWarnings("unused")
+    private long p0, p1, p2, p3, p4, p5, p6, p7;
+}
+
+class ReactorTurnFields extends ReactorTurnPadding {
+    long turns;
+    long busyTurns;
+    long sleeps;
+    long nowNs;
+    long wallClockNs;
+    boolean nowRead;
+    boolean wallClockRead;
+
+    /** Failures of messages and timers. */
+    int failures;
+
+    /** The poller that runs, or ran last; null while messages and timers run. */
+    @Nullable
+    Poller running;
+}
