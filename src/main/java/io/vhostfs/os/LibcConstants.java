@@ -75,6 +75,7 @@ public final class LibcConstants {
     public static final int SOCK_NONBLOCK = 0x800;
     public static final int SOL_SOCKET = 0x1;
     public static final int SO_PEERCRED = 0x11;
+    public static final int SO_ACCEPTCONN = 0x1e;
     public static final int SCM_RIGHTS = 0x1;
     public static final int MSG_DONTWAIT = 0x40;
     public static final int MSG_NOSIGNAL = 0x4000;
