@@ -16,9 +16,6 @@ import static io.vhostfs.os.LibcConstants.S_IFREG;
 import io.vhostfs.memory.GuestMemory;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.Libc;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -28,13 +25,9 @@ import java.util.concurrent.CopyOnWriteArrayList;
  *
  * <p>Invariant: regions are not empty, do not wrap and do not overlap, neither as guest nor as user addresses, and each
  * lay inside its file when it was mapped. The server's thread changes the table, and removes a region only while no ring
- * runs. {@link #onMemoryFault} may come from any reactor.
+ * runs. Faults may be told by any reactor.
  */
 final class MemoryTable {
-    private static final int STAT_SIZE = 144;
-    private static final int STAT_ST_MODE_OFFSET = 24;
-    private static final int STAT_ST_SIZE_OFFSET = 48;
-    private static final int STAT_ST_BLKSIZE_OFFSET = 56;
     private static final long PAGE_BYTES = 4096;
 
     /** A page size of the file beyond this is no page size: 1 GiB is the largest hugepage. */
@@ -50,7 +43,7 @@ final class MemoryTable {
 
     private final Runnable onFault;
     private final List<Mapping> mappings = new ArrayList<>();
-    private volatile boolean faulted;
+    private boolean faulted;
 
     /** @param onFault told once when a fault has made the memory worthless; runs on any reactor */
     MemoryTable(Runnable onFault) {
@@ -59,22 +52,19 @@ final class MemoryTable {
     }
 
     /**
-     * An access to mapped memory failed somewhere: finds the front ends whose files no longer hold what they share, or
-     * blames {@code suspect} when all do, and ends those. Their regions become private zeroes, so that whatever is still
-     * under way meets memory that can be accessed.
+     * An access to this table's memory failed: it is worthless from now on. Its regions become private zeroes, so that
+     * whatever is still under way meets memory that can be accessed.
      */
-    static void onMemoryFault(MemoryTable suspect) {
-        boolean found = false;
-        for (MemoryTable table : LIVE) {
-            if (table.faulted) {
-                found |= table == suspect;
-            } else if (table.isTruncated()) {
-                table.replaceByZeroes();
-                found = true;
-            }
-        }
-        if (!found) {
-            suspect.replaceByZeroes();
+    void onMemoryFault() {
+        endTruncated();
+        replaceByZeroes();
+    }
+
+    /** An access failed somewhere: ends the tables whose files no longer hold what they share; whether this is one. */
+    boolean isEndedByFault() {
+        endTruncated();
+        synchronized (this) {
+            return faulted;
         }
     }
 
@@ -143,37 +133,29 @@ final class MemoryTable {
     private static Mapping map(
             String region, long guestAddress, long lengthBytes, long userAddress, long offset, int fd)
             throws VhostUserException {
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment stat = arena.allocate(STAT_SIZE, Long.BYTES);
-            int status = Libc.fstat(fd, stat.address());
-            if (status < 0) {
-                throw VhostUserException.refused(region + ": fstat: " + Errno.name(status));
-            }
-            boolean regular = (stat.get(ValueLayout.JAVA_INT, STAT_ST_MODE_OFFSET) & S_IFMT) == S_IFREG;
-            long fileBytes = stat.get(ValueLayout.JAVA_LONG, STAT_ST_SIZE_OFFSET);
-            if (regular && fileBytes < offset + lengthBytes) {
-                throw VhostUserException.refused(
-                        region + " at offset " + offset + " does not fit into its file of " + fileBytes + " bytes");
-            }
-            // Kept from shrinking where the file allows that: then no access can fault.
-            Libc.fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
-            long page = pageBytes(stat.get(ValueLayout.JAVA_LONG, STAT_ST_BLKSIZE_OFFSET));
-            long mapOffset = offset & -page;
-            long mapBytes = ((offset + lengthBytes + page - 1) & -page) - mapOffset;
-            long address = Libc.mmap(0, mapBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, mapOffset);
-            if (address < 0) {
-                throw VhostUserException.refused(region + ": mmap: " + Errno.name((int) address)
-                        + "; the front end has to share its memory (QEMU: memory-backend-memfd,share=on)");
-            }
-            Libc.madvise(address, mapBytes, MADV_DONTDUMP);
-            long local = address + (offset - mapOffset);
-            return new Mapping(
-                    new GuestMemory.Region(guestAddress, userAddress, lengthBytes, local),
-                    address,
-                    mapBytes,
-                    fd,
-                    regular ? offset + lengthBytes : 0);
+        FileStatus file = FileStatus.of(fd);
+        boolean regular = (file.mode() & S_IFMT) == S_IFREG;
+        if (regular && file.sizeBytes() < offset + lengthBytes) {
+            throw VhostUserException.refused(
+                    region + " at offset " + offset + " does not fit into its file of " + file.sizeBytes() + " bytes");
         }
+        // Kept from shrinking where the file allows that: then no access can fault.
+        Libc.fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
+        long page = pageBytes(file.blockBytes());
+        long mapOffset = offset & -page;
+        long mapBytes = ((offset + lengthBytes + page - 1) & -page) - mapOffset;
+        long address = Libc.mmap(0, mapBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, mapOffset);
+        if (address < 0) {
+            throw VhostUserException.refused(region + ": mmap: " + Errno.name((int) address)
+                    + "; the front end has to share its memory (QEMU: memory-backend-memfd,share=on)");
+        }
+        Libc.madvise(address, mapBytes, MADV_DONTDUMP);
+        return new Mapping(
+                new GuestMemory.Region(guestAddress, userAddress, lengthBytes, address + (offset - mapOffset)),
+                address,
+                mapBytes,
+                fd,
+                regular ? offset + lengthBytes : 0);
     }
 
     /** hugetlbfs maps in multiples of its page size only, and tells it as block size. */
@@ -183,15 +165,24 @@ final class MemoryTable {
     }
 
     private synchronized boolean isTruncated() {
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment stat = arena.allocate(STAT_SIZE, Long.BYTES);
+        try {
             for (Mapping mapping : mappings) {
-                if (Libc.fstat(mapping.fd, stat.address()) == 0
-                        && stat.get(ValueLayout.JAVA_LONG, STAT_ST_SIZE_OFFSET) < mapping.neededBytes) {
+                if (FileStatus.of(mapping.fd).sizeBytes() < mapping.neededBytes) {
                     return true;
                 }
             }
             return false;
+        } catch (VhostUserException e) {
+            // A descriptor that is open does not fail; what cannot be checked cannot be trusted either.
+            return true;
+        }
+    }
+
+    private static void endTruncated() {
+        for (MemoryTable table : LIVE) {
+            if (table.isTruncated()) {
+                table.replaceByZeroes();
+            }
         }
     }
 

@@ -3,6 +3,9 @@ package io.vhostfs.vhost;
 import static io.vhostfs.os.LibcConstants.F_GETFL;
 import static io.vhostfs.os.LibcConstants.F_SETFL;
 import static io.vhostfs.os.LibcConstants.O_NONBLOCK;
+import static io.vhostfs.os.LibcConstants.S_IFIFO;
+import static io.vhostfs.os.LibcConstants.S_IFMT;
+import static io.vhostfs.os.LibcConstants.S_IFSOCK;
 import static io.vhostfs.vhost.VhostUserConstants.*;
 import static io.vhostfs.virtio.VirtioConstants.VIRTIO_CONFIG_S_NEEDS_RESET;
 import static io.vhostfs.virtio.VirtioConstants.VIRTIO_F_VERSION_1;
@@ -12,7 +15,6 @@ import static io.vhostfs.virtio.VirtioConstants.VIRTIO_RING_F_INDIRECT_DESC;
 import io.vhostfs.memory.GuestMemory;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Libc;
-import io.vhostfs.reactor.Reactor;
 import io.vhostfs.virtio.SplitVirtqueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -144,7 +146,12 @@ final class VhostUserSession implements VringPoller.Owner, AutoCloseable {
 
     @Override
     public void onMemoryFault() {
-        MemoryTable.onMemoryFault(memory);
+        memory.onMemoryFault();
+    }
+
+    @Override
+    public boolean isEndedByFault() {
+        return memory.isEndedByFault();
     }
 
     @Override
@@ -426,11 +433,9 @@ final class VhostUserSession implements VringPoller.Owner, AutoCloseable {
 
     private void setVringKick() throws VhostUserException {
         Vring vring = vringOfFdRequest();
-        boolean wasRunning = vring.running;
-        if (wasRunning) {
-            pause(vring);
-        }
-        vring.setKickFd(takeVringFd());
+        int fd = takeVringFd();
+        pause(vring);
+        vring.setKickFd(fd);
         vring.hasKick = true;
         update(vring);
     }
@@ -592,10 +597,17 @@ final class VhostUserSession implements VringPoller.Owner, AutoCloseable {
         return vrings[(int) index];
     }
 
-    /** The request's descriptor, which from now on never makes a reactor wait; -1 when it carries none. */
-    private int takeVringFd() {
+    /**
+     * The request's descriptor, -1 when it carries none. It is none that a reactor could have to wait for: not a file,
+     * and set not to block.
+     */
+    private int takeVringFd() throws VhostUserException {
         if (connection.fdCount() == 0) {
             return -1;
+        }
+        int type = FileStatus.of(connection.fd(0)).mode() & S_IFMT;
+        if (type != 0 && type != S_IFIFO && type != S_IFSOCK) {
+            throw VhostUserException.refused("its file descriptor is not an eventfd");
         }
         int fd = connection.takeFd(0);
         Libc.fcntl(fd, F_SETFL, Libc.fcntl(fd, F_GETFL, 0) | O_NONBLOCK);
@@ -634,14 +646,7 @@ final class VhostUserSession implements VringPoller.Owner, AutoCloseable {
         long[] rings = resolve(vring);
         VringPoller known = vring.poller;
         if (known == null) {
-            SplitVirtqueue queue = new SplitVirtqueue(name + " queue " + vring.index, vring.size);
-            VringPoller poller = new VringPoller(this, queue, vring.index);
-            vring.poller = poller;
-            onReactor(vring, () -> {
-                queue.start(guestMemory, rings[0], rings[1], rings[2], vring.base, features, vring.callFd);
-                poller.setHandler(device.onQueueStarted(vring.index, queue));
-                attach(vring, poller);
-            });
+            start(vring, rings);
             LOG.info(
                     "{}: queue {} of {} entries is polled by {}",
                     name,
@@ -650,20 +655,46 @@ final class VhostUserSession implements VringPoller.Owner, AutoCloseable {
                     device.reactorFor(vring.index).name());
         } else {
             onReactor(vring, () -> {
+                addWakeFd(vring);
                 known.queue().move(guestMemory, rings[0], rings[1], rings[2]);
                 known.resume();
-                attach(vring, known);
+                device.reactorFor(vring.index).addPoller(known);
             });
         }
         vring.running = true;
     }
 
-    private void attach(Vring vring, VringPoller poller) {
-        Reactor reactor = device.reactorFor(vring.index);
-        poller.setKickFd(vring.kickFd);
-        reactor.addPoller(poller);
+    private void start(Vring vring, long[] rings) {
+        SplitVirtqueue queue = new SplitVirtqueue(name + " queue " + vring.index, vring.size);
+        VringPoller poller = new VringPoller(this, queue, vring.index);
+        try {
+            onReactor(vring, () -> {
+                addWakeFd(vring);
+                try {
+                    queue.start(guestMemory, rings[0], rings[1], rings[2], vring.base, features, vring.callFd);
+                    poller.setHandler(device.onQueueStarted(vring.index, queue));
+                } catch (RuntimeException | Error e) {
+                    removeWakeFd(vring);
+                    throw e;
+                }
+                device.reactorFor(vring.index).addPoller(poller);
+            });
+        } catch (CompletionException e) {
+            queue.close();
+            throw e;
+        }
+        vring.poller = poller;
+    }
+
+    private void addWakeFd(Vring vring) {
         if (vring.kickFd >= 0) {
-            reactor.addWakeFd(vring.kickFd);
+            device.reactorFor(vring.index).addWakeFd(vring.kickFd);
+        }
+    }
+
+    private void removeWakeFd(Vring vring) {
+        if (vring.kickFd >= 0) {
+            device.reactorFor(vring.index).removeWakeFd(vring.kickFd);
         }
     }
 
@@ -701,11 +732,8 @@ final class VhostUserSession implements VringPoller.Owner, AutoCloseable {
         onReactor(vring, () -> poller.drain(() -> drained.complete(null)));
         requestsLost |= !awaitDrained(vring, drained);
         onReactor(vring, () -> {
-            Reactor reactor = device.reactorFor(vring.index);
-            reactor.removePoller(poller);
-            if (vring.kickFd >= 0) {
-                reactor.removeWakeFd(vring.kickFd);
-            }
+            device.reactorFor(vring.index).removePoller(poller);
+            removeWakeFd(vring);
         });
         vring.running = false;
     }

@@ -1,11 +1,8 @@
 package io.vhostfs.vhost;
 
-import io.vhostfs.os.Libc;
 import io.vhostfs.reactor.Poller;
 import io.vhostfs.virtio.ChainHandler;
 import io.vhostfs.virtio.SplitVirtqueue;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
@@ -26,7 +23,11 @@ final class VringPoller implements Poller {
 
         void onRingBroken(int queueIndex, String reason);
 
+        /** The ring's memory is gone: the session ends. */
         void onMemoryFault();
+
+        /** A fault of unknown origin arrived: whether it was this session's memory that went away; then it ends. */
+        boolean isEndedByFault();
 
         void onHandlerFailure(int queueIndex, Throwable thrown);
     }
@@ -34,8 +35,6 @@ final class VringPoller implements Poller {
     private final Owner owner;
     private final SplitVirtqueue queue;
     private final int queueIndex;
-    private final MemorySegment kickValue = Arena.ofAuto().allocate(Long.BYTES, Long.BYTES);
-    private int kickFd = -1;
     private @Nullable ChainHandler handler;
     private boolean draining;
     private @Nullable Runnable onDrained;
@@ -49,11 +48,6 @@ final class VringPoller implements Poller {
 
     SplitVirtqueue queue() {
         return queue;
-    }
-
-    /** Readable when the driver kicked; -1: the driver is to be polled. */
-    void setKickFd(int fd) {
-        kickFd = fd;
     }
 
     void setHandler(ChainHandler handler) {
@@ -104,10 +98,11 @@ final class VringPoller implements Poller {
         if (!draining && !owner.isBroken()) {
             queue.wake();
         }
-        if (kickFd >= 0) {
-            // The descriptor does not block; how often the driver kicked does not matter.
-            Libc.read(kickFd, kickValue.address(), Long.BYTES);
-        }
+    }
+
+    @Override
+    public boolean onError(Throwable thrown) {
+        return thrown instanceof InternalError && owner.isEndedByFault();
     }
 
     private int take() {

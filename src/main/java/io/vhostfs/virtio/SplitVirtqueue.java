@@ -489,7 +489,7 @@ public final class SplitVirtqueue implements AutoCloseable {
         long at = guestAddress;
         long left = lengthBytes;
         while (left > 0) {
-            long piece = Math.min(left, bytesInRegion(at));
+            long piece = Math.min(left, memory.bytesToRegionEnd(at));
             if (piece == 0) {
                 markBroken("no memory region holds " + lengthBytes + " bytes at guest address 0x"
                         + Long.toHexString(guestAddress));
@@ -527,7 +527,7 @@ public final class SplitVirtqueue implements AutoCloseable {
     private long copyTable(long guestAddress, long lengthBytes) {
         long done = 0;
         while (done < lengthBytes) {
-            long piece = Math.min(lengthBytes - done, bytesInRegion(guestAddress + done));
+            long piece = Math.min(lengthBytes - done, memory.bytesToRegionEnd(guestAddress + done));
             if (piece == 0) {
                 markBroken("no memory region holds an indirect table at guest address 0x"
                         + Long.toHexString(guestAddress));
@@ -537,18 +537,6 @@ public final class SplitVirtqueue implements AutoCloseable {
             done += piece;
         }
         return tableCopy;
-    }
-
-    /** Bytes from a guest address to the end of its region, 0 when no region holds it. */
-    private long bytesInRegion(long guestAddress) {
-        for (int i = 0; i < memory.regionCount(); i++) {
-            GuestMemory.Region region = memory.region(i);
-            long offset = guestAddress - region.guestAddress();
-            if (Long.compareUnsigned(offset, region.lengthBytes()) < 0) {
-                return region.lengthBytes() - offset;
-            }
-        }
-        return 0;
     }
 
     private boolean needsCall(int published) {
