@@ -32,6 +32,12 @@ public final class BlockDeviceException extends RuntimeException {
         this.kind = kind;
     }
 
+    /** Never null, unlike what the superclass promises. */
+    @Override
+    public String getMessage() {
+        return String.valueOf(super.getMessage());
+    }
+
     public Kind kind() {
         return kind;
     }

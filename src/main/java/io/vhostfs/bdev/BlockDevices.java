@@ -13,10 +13,7 @@ public final class BlockDevices {
     public static BlockDevice open(BlockDeviceSpec spec, boolean create) {
         return switch (spec) {
             case BlockDeviceSpec.Malloc malloc -> new MallocDevice(malloc.sizeBytes());
-            case BlockDeviceSpec.FilePath file ->
-                throw new BlockDeviceException(
-                        BlockDeviceException.Kind.UNSUPPORTED,
-                        file + ": files are not built in this version; use malloc:SIZE");
+            case BlockDeviceSpec.FilePath file -> UringDevice.open(file, create);
         };
     }
 }

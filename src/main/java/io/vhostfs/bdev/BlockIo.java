@@ -16,6 +16,9 @@ public abstract class BlockIo {
 
     public static final int WRITE_ZEROES = 5;
 
+    /** Most iovecs of one request: what Linux takes in one call (UIO_MAXIOV), and more than any guest's chain. */
+    public static final int MAX_IOVECS = 1024;
+
     /** For {@link #WRITE}: durable when complete (force unit access). */
     public static final int FLAG_FUA = 1;
 
@@ -31,6 +34,7 @@ public abstract class BlockIo {
     /** Address of an array of {@code struct iovec} (READ, WRITE). */
     public long iovecsAddress;
 
+    /** At most {@link #MAX_IOVECS}. */
     public int iovecCount;
 
     /** For the channel that has the request: the next in its waiting list, or a slot number. */

@@ -1,22 +1,16 @@
 package io.vhostfs.bdev;
 
 import static io.vhostfs.os.LibcConstants.MADV_DONTNEED;
-import static io.vhostfs.os.LibcConstants.MADV_HUGEPAGE;
-import static io.vhostfs.os.LibcConstants.MAP_ANONYMOUS;
-import static io.vhostfs.os.LibcConstants.MAP_HUGETLB;
-import static io.vhostfs.os.LibcConstants.MAP_PRIVATE;
-import static io.vhostfs.os.LibcConstants.PROT_READ;
-import static io.vhostfs.os.LibcConstants.PROT_WRITE;
 
 import io.vhostfs.bdev.BlockDeviceException.Kind;
+import io.vhostfs.memory.HugepageMemory;
 import io.vhostfs.memory.Iovecs;
 import io.vhostfs.memory.Memory;
+import io.vhostfs.memory.OutOfNativeMemoryException;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.Libc;
 import io.vhostfs.reactor.Reactor;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * A block device in this process's memory; its content ends with the device.
@@ -25,15 +19,13 @@ import org.slf4j.LoggerFactory;
  * reach the same memory; requests that overlap in time and place are the caller's to order.
  */
 public final class MallocDevice implements BlockDevice {
-    private static final Logger LOG = LoggerFactory.getLogger(MallocDevice.class);
     private static final int BLOCK_SIZE = 512;
-    private static final long HUGEPAGE_BYTES = 2L << 20;
+    private static final long HUGEPAGE_BYTES = HugepageMemory.HUGEPAGE_SIZE;
 
     private final String name;
     private final long capacityBytes;
-    private final long mappedBytes;
+    private final HugepageMemory memory;
     private final long address;
-    private final boolean ordinaryPages;
     private final AtomicInteger openChannels = new AtomicInteger();
 
     /**
@@ -47,33 +39,12 @@ public final class MallocDevice implements BlockDevice {
         }
         this.name = "malloc:" + BlockDeviceSpec.formatSize(capacityBytes);
         this.capacityBytes = capacityBytes;
-        this.mappedBytes = (capacityBytes + HUGEPAGE_BYTES - 1) & -HUGEPAGE_BYTES;
-        long hugepages = map(MAP_HUGETLB);
-        this.ordinaryPages = hugepages < 0;
-        this.address = ordinaryPages ? mapOrdinaryPages(hugepages) : hugepages;
-    }
-
-    private long map(int extraFlags) {
-        return Libc.mmap(0, mappedBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | extraFlags, -1, 0);
-    }
-
-    private long mapOrdinaryPages(long hugepageError) {
-        LOG.warn(
-                "{}: no hugepages ({}), so ordinary memory is used and random access costs more TLB misses; remedy:"
-                        + " sysctl vm.nr_hugepages={}",
-                name,
-                Errno.name((int) hugepageError),
-                mappedBytes / HUGEPAGE_BYTES);
-        long result = map(0);
-        if (result < 0) {
-            throw new BlockDeviceException(
-                    Kind.UNSUPPORTED,
-                    name + ": the host has not so much memory (" + Errno.name((int) result)
-                            + "); choose a smaller size");
+        try {
+            this.memory = HugepageMemory.reserve(capacityBytes, name);
+        } catch (OutOfNativeMemoryException | IllegalArgumentException e) {
+            throw new BlockDeviceException(Kind.UNSUPPORTED, e.getMessage() + "; choose a smaller size");
         }
-        // Transparent hugepages where they are to be had; refused by kernels built without them.
-        Libc.madvise(result, mappedBytes, MADV_HUGEPAGE);
-        return result;
+        this.address = memory.address();
     }
 
     @Override
@@ -104,7 +75,7 @@ public final class MallocDevice implements BlockDevice {
     /** A hugepage given back may be gone when it is touched again (before Linux 6.9), which would be a SIGBUS. */
     @Override
     public boolean supportsDiscard() {
-        return ordinaryPages;
+        return !memory.isHugepages();
     }
 
     @Override
@@ -123,7 +94,7 @@ public final class MallocDevice implements BlockDevice {
         if (openChannels.get() != 0) {
             throw new IllegalStateException(name + ": " + openChannels.get() + " channels are open");
         }
-        Libc.munmap(address, mappedBytes);
+        memory.close();
     }
 
     private final class Channel implements BlockChannel {
@@ -173,7 +144,7 @@ public final class MallocDevice implements BlockDevice {
         }
 
         private int discard(long at, long lengthBytes) {
-            if (ordinaryPages) {
+            if (supportsDiscard()) {
                 long start = (at + HUGEPAGE_BYTES - 1) & -HUGEPAGE_BYTES;
                 long end = (at + lengthBytes) & -HUGEPAGE_BYTES;
                 return start < end ? Libc.madvise(start, end - start, MADV_DONTNEED) : 0;

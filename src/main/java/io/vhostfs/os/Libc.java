@@ -38,8 +38,12 @@ public final class Libc {
             Native.withErrno("fallocate", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG));
     private static final MethodHandle FDATASYNC =
             Native.withErrno("fdatasync", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
+    private static final MethodHandle FLOCK =
+            Native.withErrno("flock", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT));
     private static final MethodHandle FSTAT =
             Native.withErrno("fstat", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG));
+    private static final MethodHandle STATX = Native.withErrno(
+            "statx", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG));
     private static final MethodHandle MEMFD_CREATE =
             Native.withErrno("memfd_create", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_INT));
     private static final MethodHandle EVENTFD =
@@ -241,11 +245,33 @@ public final class Libc {
         }
     }
 
+    /** flock(2). */
+    public static int flock(int fd, int operation) {
+        try {
+            MemorySegment state = Native.callState();
+            int result = (int) FLOCK.invokeExact(state, fd, operation);
+            return result == -1 ? Native.negativeErrno(state) : result;
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
     /** fstat(2). */
     public static int fstat(int fd, long statAddress) {
         try {
             MemorySegment state = Native.callState();
             int result = (int) FSTAT.invokeExact(state, fd, statAddress);
+            return result == -1 ? Native.negativeErrno(state) : result;
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /** statx(2). */
+    public static int statx(int directoryFd, long pathAddress, int flags, int mask, long statxAddress) {
+        try {
+            MemorySegment state = Native.callState();
+            int result = (int) STATX.invokeExact(state, directoryFd, pathAddress, flags, mask, statxAddress);
             return result == -1 ? Native.negativeErrno(state) : result;
         } catch (Throwable t) {
             throw Native.unexpected(t);
@@ -517,6 +543,21 @@ public final class Libc {
         } catch (Throwable t) {
             throw Native.unexpected(t);
         }
+    }
+
+    /** io_uring_setup(2). */
+    public static int ioUringSetup(int entries, long paramsAddress) {
+        return (int) syscall(LibcConstants.SYS_io_uring_setup, entries, paramsAddress, 0, 0, 0, 0);
+    }
+
+    /** io_uring_enter(2), without a signal mask or a time limit. */
+    public static int ioUringEnter(int fd, int toSubmit, int minComplete, int flags) {
+        return (int) syscall(LibcConstants.SYS_io_uring_enter, fd, toSubmit, minComplete, flags, 0, 0);
+    }
+
+    /** io_uring_register(2). */
+    public static int ioUringRegister(int fd, int opcode, long argumentAddress, int count) {
+        return (int) syscall(LibcConstants.SYS_io_uring_register, fd, opcode, argumentAddress, count, 0, 0);
     }
 
     /** syscall(2). */

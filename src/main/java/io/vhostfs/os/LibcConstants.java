@@ -118,6 +118,17 @@ public final class LibcConstants {
     public static final int CPU_SET_T_SIZE = 128;
     public static final int XATTR_CREATE = 0x1;
     public static final int XATTR_REPLACE = 0x2;
+    public static final int AT_FDCWD = -100;
+    public static final int AT_EMPTY_PATH = 0x1000;
+    public static final int LOCK_EX = 0x2;
+    public static final int LOCK_NB = 0x4;
+    public static final int LOCK_UN = 0x8;
+    public static final int RWF_DSYNC = 0x2;
+    public static final int STATX_BASIC_STATS = 0x7ff;
+    public static final int STATX_DIOALIGN = 0x2000;
+    public static final int SYS_io_uring_setup = 425;
+    public static final int SYS_io_uring_enter = 426;
+    public static final int SYS_io_uring_register = 427;
 
     private LibcConstants() {}
 }
