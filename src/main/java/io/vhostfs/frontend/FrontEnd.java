@@ -1,8 +1,8 @@
 package io.vhostfs.frontend;
 
-import static io.vhostfs.frontend.VhostUserWire.*;
-import static io.vhostfs.frontend.VirtioWire.*;
 import static io.vhostfs.os.LibcConstants.*;
+import static io.vhostfs.vhost.VhostUserConstants.*;
+import static io.vhostfs.virtio.VirtioConstants.*;
 
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.Libc;
@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
+import java.util.Arrays;
 
 /**
  * A vhost-user front end with a virtio-fs driver's queues: queue 0 takes FORGET and other high priority requests, the
@@ -180,11 +181,17 @@ public final class FrontEnd implements AutoCloseable {
             get(VHOST_USER_GET_MAX_MEM_SLOTS);
             set(
                     VHOST_USER_ADD_MEM_REG,
-                    region(8, SharedMemory.GUEST_BASE, memory.sizeBytes(), memory.address(), 0),
+                    region(
+                            VHOST_USER_MEMORY_REGIONS_OFFSET,
+                            SharedMemory.GUEST_BASE,
+                            memory.sizeBytes(),
+                            memory.address(),
+                            0),
                     memory.fd());
         } else {
-            byte[] table = region(8, SharedMemory.GUEST_BASE, memory.sizeBytes(), memory.address(), 0);
-            table[0] = 1;
+            byte[] table = region(
+                    VHOST_USER_MEMORY_REGIONS_OFFSET, SharedMemory.GUEST_BASE, memory.sizeBytes(), memory.address(), 0);
+            table[VHOST_USER_MEMORY_NREGIONS_OFFSET] = 1;
             set(VHOST_USER_SET_MEM_TABLE, table, memory.fd());
         }
     }
@@ -234,14 +241,14 @@ public final class FrontEnd implements AutoCloseable {
 
     /** Reads the device's configuration space (virtio 1.2, 5.11.4: 36 bytes of tag, number of request queues). */
     public byte[] config(int offset, int size) throws IOException {
-        byte[] request = new byte[12 + size];
-        little(request).putInt(0, offset).putInt(4, size);
+        byte[] request = new byte[VHOST_USER_CONFIG_SIZE + size];
+        little(request).putInt(VHOST_USER_CONFIG_OFFSET_OFFSET, offset).putInt(VHOST_USER_CONFIG_SIZE_OFFSET, size);
         socket.send(VHOST_USER_GET_CONFIG, 0, request);
         byte[] reply = socket.receive(VHOST_USER_GET_CONFIG);
         if (reply.length != request.length) {
             throw new FrontEndException("the back end refused to give " + size + " bytes of configuration");
         }
-        return java.util.Arrays.copyOfRange(reply, 12, reply.length);
+        return Arrays.copyOfRange(reply, VHOST_USER_CONFIG_SIZE, reply.length);
     }
 
     /** A message whose reply is one u64. */
@@ -280,30 +287,30 @@ public final class FrontEnd implements AutoCloseable {
 
     /** Payload: {@code struct vhost_vring_state}. */
     public static byte[] state(int index, int number) {
-        byte[] payload = new byte[8];
-        little(payload).putInt(0, index).putInt(4, number);
+        byte[] payload = new byte[VHOST_VRING_STATE_SIZE];
+        little(payload).putInt(VHOST_VRING_STATE_INDEX_OFFSET, index).putInt(VHOST_VRING_STATE_NUM_OFFSET, number);
         return payload;
     }
 
     /** Payload: {@code struct vhost_user_memory_region} behind {@code prefixBytes} zero bytes. */
     public static byte[] region(int prefixBytes, long guestAddress, long sizeBytes, long userAddress, long mmapOffset) {
-        byte[] payload = new byte[prefixBytes + 32];
+        byte[] payload = new byte[prefixBytes + VHOST_USER_MEMORY_REGION_SIZE];
         little(payload)
-                .putLong(prefixBytes, guestAddress)
-                .putLong(prefixBytes + 8, sizeBytes)
-                .putLong(prefixBytes + 16, userAddress)
-                .putLong(prefixBytes + 24, mmapOffset);
+                .putLong(prefixBytes + VHOST_USER_MEMORY_REGION_GUEST_PHYS_ADDR_OFFSET, guestAddress)
+                .putLong(prefixBytes + VHOST_USER_MEMORY_REGION_MEMORY_SIZE_OFFSET, sizeBytes)
+                .putLong(prefixBytes + VHOST_USER_MEMORY_REGION_USERSPACE_ADDR_OFFSET, userAddress)
+                .putLong(prefixBytes + VHOST_USER_MEMORY_REGION_MMAP_OFFSET_OFFSET, mmapOffset);
         return payload;
     }
 
     /** Payload: {@code struct vhost_vring_addr} of a queue. */
     public static byte[] address(int index, DriverQueue queue) {
-        byte[] payload = new byte[40];
+        byte[] payload = new byte[VHOST_VRING_ADDR_SIZE];
         little(payload)
-                .putInt(0, index)
-                .putLong(8, queue.descriptorsAddress())
-                .putLong(16, queue.usedAddress())
-                .putLong(24, queue.availAddress());
+                .putInt(VHOST_VRING_ADDR_INDEX_OFFSET, index)
+                .putLong(VHOST_VRING_ADDR_DESC_USER_ADDR_OFFSET, queue.descriptorsAddress())
+                .putLong(VHOST_VRING_ADDR_USED_USER_ADDR_OFFSET, queue.usedAddress())
+                .putLong(VHOST_VRING_ADDR_AVAIL_USER_ADDR_OFFSET, queue.availAddress());
         return payload;
     }
 

@@ -1,16 +1,16 @@
 package io.vhostfs.frontend;
 
-import static io.vhostfs.frontend.VhostUserWire.*;
 import static io.vhostfs.os.LibcConstants.*;
+import static io.vhostfs.vhost.VhostUserConstants.*;
 
-import io.vhostfs.memory.Iovecs;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.Libc;
+import io.vhostfs.os.UnixSocket;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.nio.charset.StandardCharsets;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 
 /**
@@ -26,52 +26,37 @@ public final class FrontEndSocket implements AutoCloseable {
     /** More than any reply of the protocol holds. */
     private static final int MAX_PAYLOAD_BYTES = 4096;
 
-    private static final int SOCKADDR_UN_SIZE = 110;
-    private static final int SOCKADDR_UN_PATH_OFFSET = 2;
-    private static final int MSGHDR_SIZE = 56;
-    private static final int MSGHDR_MSG_IOV_OFFSET = 16;
-    private static final int MSGHDR_MSG_IOVLEN_OFFSET = 24;
-    private static final int MSGHDR_MSG_CONTROL_OFFSET = 32;
-    private static final int MSGHDR_MSG_CONTROLLEN_OFFSET = 40;
-    private static final int CMSGHDR_SIZE = 16;
     private static final int POLLFD_SIZE = 8;
     private static final int POLLFD_EVENTS_OFFSET = 4;
     private static final int POLLFD_REVENTS_OFFSET = 6;
     private static final int UCRED_SIZE = 12;
 
     private final Arena arena = Arena.ofShared();
-    private final long iovec = arena.allocate(Iovecs.IOVEC_SIZE, 8).address();
-    private final long msghdr = arena.allocate(MSGHDR_SIZE, 8).address();
-    private final long control = arena.allocate(CMSGHDR_SIZE + 4 * 256, 8).address();
     private final long pollfds = arena.allocate(2 * POLLFD_SIZE, 8).address();
     private final long buffer =
             arena.allocate(VHOST_USER_HEADER_SIZE + MAX_PAYLOAD_BYTES, 8).address();
+    private final UnixSocket socket;
     private final int fd;
     private boolean closed;
 
     /** Takes over a connected stream socket. */
     public FrontEndSocket(int fd) {
         this.fd = fd;
+        this.socket = new UnixSocket(fd);
     }
 
     public static FrontEndSocket connect(Path path) throws IOException {
-        byte[] name = path.toString().getBytes(StandardCharsets.UTF_8);
-        if (name.length >= SOCKADDR_UN_SIZE - SOCKADDR_UN_PATH_OFFSET) {
+        if (!UnixSocket.fits(path.toString())) {
             throw new FrontEndException("socket path is longer than a unix socket's can be: " + path);
         }
-        int fd = Libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int fd = UnixSocket.open();
         if (fd < 0) {
             throw new FrontEndException("socket: " + Errno.name(fd));
         }
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment address = arena.allocate(SOCKADDR_UN_SIZE, 8);
-            Memory.putShort(address.address(), (short) AF_UNIX);
-            Memory.copyFromArray(name, 0, address.address() + SOCKADDR_UN_PATH_OFFSET, name.length);
-            int result = Libc.connect(fd, address.address(), SOCKADDR_UN_SIZE);
-            if (result < 0) {
-                Libc.close(fd);
-                throw new FrontEndException("connect to " + path + ": " + Errno.name(result));
-            }
+        int result = UnixSocket.connect(fd, path.toString());
+        if (result < 0) {
+            Libc.close(fd);
+            throw new FrontEndException("connect to " + path + ": " + Errno.name(result));
         }
         return new FrontEndSocket(fd);
     }
@@ -99,12 +84,9 @@ public final class FrontEndSocket implements AutoCloseable {
     public void send(int request, int flags, byte[] payload, int... fds) throws IOException {
         byte[] message = new byte[VHOST_USER_HEADER_SIZE + payload.length];
         MemorySegment view = MemorySegment.ofArray(message);
-        view.set(java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED, 0, request);
-        view.set(
-                java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED,
-                VHOST_USER_HEADER_FLAGS_OFFSET,
-                VHOST_USER_VERSION | flags);
-        view.set(java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED, VHOST_USER_HEADER_SIZE_OFFSET, payload.length);
+        view.set(ValueLayout.JAVA_INT_UNALIGNED, 0, request);
+        view.set(ValueLayout.JAVA_INT_UNALIGNED, VHOST_USER_HEADER_FLAGS_OFFSET, VHOST_USER_VERSION | flags);
+        view.set(ValueLayout.JAVA_INT_UNALIGNED, VHOST_USER_HEADER_SIZE_OFFSET, payload.length);
         System.arraycopy(payload, 0, message, VHOST_USER_HEADER_SIZE, payload.length);
         sendBytes(message, fds);
     }
@@ -116,8 +98,7 @@ public final class FrontEndSocket implements AutoCloseable {
             Memory.copyFromArray(bytes, 0, copy.address(), bytes.length);
             int sent = 0;
             while (sent < bytes.length) {
-                prepareMessage(copy.address() + sent, bytes.length - sent, sent == 0 ? fds : new int[0]);
-                long n = Libc.sendmsg(fd, msghdr, MSG_NOSIGNAL);
+                long n = socket.send(copy.address() + sent, bytes.length - sent, fds, sent == 0 ? fds.length : 0, 0);
                 if (n < 0 && n != -Errno.EINTR) {
                     throw new FrontEndException("send to the back end: " + Errno.name((int) n));
                 }
@@ -170,26 +151,9 @@ public final class FrontEndSocket implements AutoCloseable {
     public void close() {
         if (!closed) {
             closed = true;
+            socket.close();
             Libc.close(fd);
             arena.close();
-        }
-    }
-
-    private void prepareMessage(long address, long length, int[] fds) {
-        Iovecs.set(iovec, 0, address, length);
-        Memory.zero(msghdr, MSGHDR_SIZE);
-        Memory.putLong(msghdr + MSGHDR_MSG_IOV_OFFSET, iovec);
-        Memory.putLong(msghdr + MSGHDR_MSG_IOVLEN_OFFSET, 1);
-        if (fds.length > 0) {
-            int bytes = CMSGHDR_SIZE + Integer.BYTES * fds.length;
-            Memory.putLong(control, bytes);
-            Memory.putInt(control + 8, SOL_SOCKET);
-            Memory.putInt(control + 12, SCM_RIGHTS);
-            for (int i = 0; i < fds.length; i++) {
-                Memory.putInt(control + CMSGHDR_SIZE + (long) Integer.BYTES * i, fds[i]);
-            }
-            Memory.putLong(msghdr + MSGHDR_MSG_CONTROL_OFFSET, control);
-            Memory.putLong(msghdr + MSGHDR_MSG_CONTROLLEN_OFFSET, (bytes + 7) & ~7);
         }
     }
 

@@ -1,7 +1,7 @@
 package io.vhostfs.frontend;
 
 import static io.vhostfs.frontend.FuseWire.*;
-import static io.vhostfs.frontend.VirtioWire.*;
+import static io.vhostfs.virtio.VirtioConstants.*;
 
 import io.vhostfs.memory.Memory;
 import java.io.IOException;
@@ -9,6 +9,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -345,7 +346,7 @@ public final class FuseClient {
     public void setxattr(long nodeid, String name, byte[] value, int flags) throws IOException {
         byte[] head = names(FUSE_SETXATTR_IN_SIZE, name);
         wrap(head).putInt(0, value.length).putInt(4, flags);
-        byte[] arguments = java.util.Arrays.copyOf(head, head.length + value.length);
+        byte[] arguments = Arrays.copyOf(head, head.length + value.length);
         System.arraycopy(value, 0, arguments, head.length, value.length);
         request("SETXATTR " + name, FUSE_SETXATTR, nodeid, arguments, 0);
     }

@@ -1,6 +1,6 @@
 package io.vhostfs.frontend;
 
-import static io.vhostfs.frontend.VirtioWire.*;
+import static io.vhostfs.virtio.VirtioConstants.*;
 
 import io.vhostfs.memory.Memory;
 

@@ -83,6 +83,8 @@ public final class Libc {
     private static final MethodHandle CLOCK_GETTIME =
             Native.critical("clock_gettime", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG));
     private static final MethodHandle UNLINK = Native.withErrno("unlink", FunctionDescriptor.of(JAVA_INT, JAVA_LONG));
+    private static final MethodHandle KILL =
+            Native.withErrno("kill", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT));
     private static final MethodHandle SCHED_SETAFFINITY =
             Native.withErrno("sched_setaffinity", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG));
     private static final MethodHandle SCHED_GETAFFINITY =
@@ -495,6 +497,17 @@ public final class Libc {
         try {
             MemorySegment state = Native.callState();
             int result = (int) UNLINK.invokeExact(state, pathAddress);
+            return result == -1 ? Native.negativeErrno(state) : result;
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /** kill(2). */
+    public static int kill(int pid, int signal) {
+        try {
+            MemorySegment state = Native.callState();
+            int result = (int) KILL.invokeExact(state, pid, signal);
             return result == -1 ? Native.negativeErrno(state) : result;
         } catch (Throwable t) {
             throw Native.unexpected(t);

@@ -96,6 +96,8 @@ public final class LibcConstants {
     public static final int S_ISUID = 0x800;
     public static final int S_ISGID = 0x400;
     public static final int S_ISVTX = 0x200;
+    public static final int SIGCONT = 0x12;
+    public static final int SIGSTOP = 0x13;
     public static final int SEEK_SET = 0x0;
     public static final int SEEK_CUR = 0x1;
     public static final int SEEK_END = 0x2;

@@ -4,6 +4,8 @@ import static io.vhostfs.os.LibcConstants.*;
 import static org.junit.jupiter.api.Assertions.*;
 
 import io.vhostfs.os.Errno;
+import io.vhostfs.vhost.VhostUserConstants;
+import io.vhostfs.virtio.VirtioConstants;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -50,10 +52,10 @@ class FuseClientTest {
     @Test
     void requestsWorkWithoutIndirectDescriptorsAndEventIdx() throws Exception {
         FrontEnd.Options options = FrontEnd.Options.DEFAULT
-                .withoutFeature(VirtioWire.VIRTIO_RING_F_INDIRECT_DESC)
-                .withoutFeature(VirtioWire.VIRTIO_RING_F_EVENT_IDX)
-                .withoutProtocolFeature(VhostUserWire.VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS)
-                .withoutProtocolFeature(VhostUserWire.VHOST_USER_PROTOCOL_F_REPLY_ACK);
+                .withoutFeature(VirtioConstants.VIRTIO_RING_F_INDIRECT_DESC)
+                .withoutFeature(VirtioConstants.VIRTIO_RING_F_EVENT_IDX)
+                .withoutProtocolFeature(VhostUserConstants.VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS)
+                .withoutProtocolFeature(VhostUserConstants.VHOST_USER_PROTOCOL_F_REPLY_ACK);
         try (FrontEnd frontEnd = FrontEnd.connect(backEnd.socket(), options)) {
             writeAndReadBack(initialised(frontEnd), 128 << 10);
         }

@@ -1,0 +1,45 @@
+package io.vhostfs.frontend;
+
+import java.util.List;
+import java.util.function.ToDoubleFunction;
+
+/**
+ * The figures of one repetition, or the medians of several; latencies in nanoseconds.
+ *
+ * @param opsPerSecond of the undisturbed part, as are the latencies
+ * @param allOpsPerSecond of the whole repetition
+ * @param opsPerCpuSecond operations of the whole repetition per second of the target's processor time; 0 when unknown
+ */
+public record BenchSample(
+        double opsPerSecond,
+        double p50Ns,
+        double p90Ns,
+        double p99Ns,
+        double p999Ns,
+        double maxNs,
+        double allOpsPerSecond,
+        double opsPerCpuSecond) {
+
+    BenchSample withOpsPerCpuSecond(double value) {
+        return new BenchSample(opsPerSecond, p50Ns, p90Ns, p99Ns, p999Ns, maxNs, allOpsPerSecond, value);
+    }
+
+    /** Each figure's median by itself. */
+    static BenchSample median(List<BenchSample> samples) {
+        return new BenchSample(
+                median(samples, BenchSample::opsPerSecond),
+                median(samples, BenchSample::p50Ns),
+                median(samples, BenchSample::p90Ns),
+                median(samples, BenchSample::p99Ns),
+                median(samples, BenchSample::p999Ns),
+                median(samples, BenchSample::maxNs),
+                median(samples, BenchSample::allOpsPerSecond),
+                median(samples, BenchSample::opsPerCpuSecond));
+    }
+
+    private static double median(List<BenchSample> samples, ToDoubleFunction<BenchSample> figure) {
+        double[] sorted = samples.stream().mapToDouble(figure).sorted().toArray();
+        int middle = sorted.length / 2;
+        return sorted.length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+    }
+}

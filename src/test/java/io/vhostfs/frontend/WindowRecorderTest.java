@@ -1,0 +1,74 @@
+package io.vhostfs.frontend;
+
+import static org.junit.jupiter.api.Assertions.*;
+
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class WindowRecorderTest {
+    private static final long WINDOW_NS = 1000;
+
+    /** Operations of each window, all with the same latency. */
+    private static BenchSample record(long[] operations, long[] latenciesNs) {
+        WindowRecorder recorder = new WindowRecorder(WINDOW_NS, operations.length);
+        recorder.start(0);
+        for (int window = 0; window < operations.length; window++) {
+            for (long i = 0; i < operations[window]; i++) {
+                recorder.record(latenciesNs[window]);
+            }
+            assertEquals(window + 1 < operations.length, recorder.advance((window + 1) * WINDOW_NS));
+        }
+        return recorder.sample();
+    }
+
+    @Test
+    void figuresAreThoseOfTheFastestQuarter() {
+        BenchSample sample = record(
+                new long[] {10, 100, 10, 10, 100, 10, 10, 10}, new long[] {900, 20, 900, 900, 40, 900, 900, 900});
+        assertEquals(200 / 2e-6, sample.opsPerSecond(), 1);
+        assertEquals(20, sample.p50Ns());
+        assertEquals(40, sample.maxNs());
+        assertEquals(260 / 8e-6, sample.allOpsPerSecond(), 1);
+    }
+
+    @Test
+    void aWindowThatEndsLateCountsItsWholeTime() {
+        WindowRecorder recorder = new WindowRecorder(WINDOW_NS, 1);
+        recorder.start(0);
+        assertTrue(recorder.advance(WINDOW_NS - 1));
+        recorder.record(1);
+        assertFalse(recorder.advance(4 * WINDOW_NS));
+        assertEquals(1 / 4e-6, recorder.sample().opsPerSecond(), 1);
+    }
+
+    @Test
+    void whatEndsAfterTheLastWindowDoesNotCount() {
+        WindowRecorder recorder = new WindowRecorder(WINDOW_NS, 1);
+        recorder.start(0);
+        recorder.record(5);
+        assertFalse(recorder.advance(WINDOW_NS));
+        recorder.record(5);
+        assertFalse(recorder.advance(3 * WINDOW_NS));
+        assertEquals(1, recorder.operations());
+    }
+
+    @Test
+    void aSecondRunStartsEmpty() {
+        WindowRecorder recorder = new WindowRecorder(WINDOW_NS, 1);
+        for (int run = 0; run < 2; run++) {
+            recorder.start(run * 10_000L);
+            recorder.record(5);
+            recorder.advance(run * 10_000L + WINDOW_NS);
+            assertEquals(1, recorder.operations());
+        }
+    }
+
+    @Test
+    void theMedianIsTakenOfEachFigure() {
+        BenchSample low = new BenchSample(1, 9, 1, 1, 1, 1, 1, 1);
+        BenchSample middle = new BenchSample(2, 8, 1, 1, 1, 1, 1, 1);
+        BenchSample high = new BenchSample(9, 1, 1, 1, 1, 1, 1, 1);
+        assertEquals(new BenchSample(2, 8, 1, 1, 1, 1, 1, 1), BenchSample.median(List.of(high, low, middle)));
+        assertEquals(1.5, BenchSample.median(List.of(low, middle)).opsPerSecond());
+    }
+}
