@@ -33,6 +33,11 @@ public interface FileSystem {
      */
     FsClient attach(long rootInode);
 
-    /** Closes all handles and drops all references of a client that will send nothing more. Home reactor only. */
+    /**
+     * Closes all handles and drops all references of a client that will send nothing more. Home reactor only.
+     *
+     * <p>Requests of that client may still be under way (a guest that sends DESTROY beside other requests): they complete
+     * as those of a client without references and handles do, and leave none behind.
+     */
     void detach(FsClient client);
 }

@@ -31,7 +31,7 @@ public final class FsOp {
     public static final int RENAME = 11;
     /** inode2 (existing inode), inode (new directory), name → entry. */
     public static final int LINK = 12;
-    /** inode, flags (O_*) → handle. O_TRUNC is honoured. */
+    /** inode, flags (O_*), killPrivileges (with O_TRUNC) → handle. O_TRUNC is honoured. */
     public static final int OPEN = 13;
     /** inode, handle, offset, length, data iovecs → count (bytes read, short at end of file only). */
     public static final int READ = 14;
@@ -45,7 +45,7 @@ public final class FsOp {
     public static final int FSYNC = 18;
     /** inode, handle. Close of one descriptor. */
     public static final int FLUSH = 19;
-    /** inode, name, name2 iovecs (value in extra), flags (XATTR_CREATE, XATTR_REPLACE). */
+    /** inode, name, name2 (the value, perhaps empty), flags (XATTR_CREATE, XATTR_REPLACE). */
     public static final int SETXATTR = 20;
     /** inode, name, length (0: only the size is wanted), data iovecs → count. -ERANGE, -ENODATA. */
     public static final int GETXATTR = 21;
@@ -55,11 +55,16 @@ public final class FsOp {
     public static final int REMOVEXATTR = 23;
     /** inode → handle. */
     public static final int OPENDIR = 24;
-    /** inode, handle, offset (cookie, 0 at the start), filler, wantAttributes (then each entry added is an "entry"). */
+    /**
+     * inode, handle, offset (cookie, 0 at the start), filler, wantAttributes (then each entry added is an "entry").
+     *
+     * <p>What was added stays added: a file system that must wait, or fails, behind the first entry completes with those
+     * that it has.
+     */
     public static final int READDIR = 25;
     /** handle. */
     public static final int RELEASEDIR = 26;
-    /** inode (directory), name, mode (after umask), flags (O_*) → entry and handle. Opens when it exists, unless O_EXCL. */
+    /** inode (directory), name, mode (after umask), flags (O_*), killPrivileges → entry and handle. Opens when it exists, unless O_EXCL. */
     public static final int CREATE = 27;
     /** inode, handle, offset, length, mode (FALLOC_FL_*). */
     public static final int FALLOCATE = 28;

@@ -120,6 +120,10 @@ public final class LibcConstants {
     public static final int CPU_SET_T_SIZE = 128;
     public static final int XATTR_CREATE = 0x1;
     public static final int XATTR_REPLACE = 0x2;
+    public static final int XATTR_NAME_MAX = 255;
+    public static final int XATTR_SIZE_MAX = 65536;
+    public static final int NAME_MAX = 255;
+    public static final int PATH_MAX = 4096;
     public static final int AT_FDCWD = -100;
     public static final int AT_EMPTY_PATH = 0x1000;
     public static final int LOCK_EX = 0x2;
@@ -127,6 +131,7 @@ public final class LibcConstants {
     public static final int LOCK_UN = 0x8;
     public static final int RWF_DSYNC = 0x2;
     public static final int STATX_BASIC_STATS = 0x7ff;
+    public static final int STATX_BTIME = 0x800;
     public static final int STATX_DIOALIGN = 0x2000;
     public static final int SYS_io_uring_setup = 425;
     public static final int SYS_io_uring_enter = 426;

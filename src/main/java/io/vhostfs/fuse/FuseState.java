@@ -1,0 +1,91 @@
+package io.vhostfs.fuse;
+
+import static io.vhostfs.fuse.FuseConstants.*;
+
+import io.vhostfs.fsdev.FileSystem;
+import io.vhostfs.fsdev.FsClient;
+
+/**
+ * What a session has agreed on with its client's kernel. Immutable: published through one volatile field, so that every
+ * queue sees a whole one.
+ */
+final class FuseState {
+    private static final long NANOSECONDS = 1_000_000_000L;
+
+    /** An inode number that no file has. */
+    static final long NO_INODE = 0;
+
+    final FsClient client;
+    final long rootInode;
+
+    /** Whether INIT was answered; before, only INIT is. */
+    final boolean initialised;
+
+    final int minor;
+    final long flags;
+    final boolean writebackCache;
+    final boolean killPrivileges;
+
+    // What replies carry.
+    final long entrySeconds;
+    final int entryNanoseconds;
+    final boolean cachesNegatives;
+    final long negativeSeconds;
+    final int negativeNanoseconds;
+    final long attributeSeconds;
+    final int attributeNanoseconds;
+    final int openFlags;
+    final int openDirectoryFlags;
+
+    final int maxWriteBytes;
+    final boolean answerFlush;
+
+    private FuseState(FsClient client, FuseOptions options, boolean initialised, int minor, long flags) {
+        this.client = client;
+        this.rootInode = client.rootInode();
+        this.initialised = initialised;
+        this.minor = minor;
+        this.flags = flags;
+        writebackCache = (flags & FUSE_WRITEBACK_CACHE) != 0;
+        killPrivileges = (flags & FUSE_HANDLE_KILLPRIV_V2) != 0;
+        entrySeconds = options.entryTimeoutNs() / NANOSECONDS;
+        entryNanoseconds = (int) (options.entryTimeoutNs() % NANOSECONDS);
+        cachesNegatives = options.negativeTimeoutNs() > 0;
+        negativeSeconds = options.negativeTimeoutNs() / NANOSECONDS;
+        negativeNanoseconds = (int) (options.negativeTimeoutNs() % NANOSECONDS);
+        attributeSeconds = options.attributeTimeoutNs() / NANOSECONDS;
+        attributeNanoseconds = (int) (options.attributeTimeoutNs() % NANOSECONDS);
+        openFlags = options.keepCache() ? FOPEN_KEEP_CACHE : 0;
+        openDirectoryFlags = options.keepCache() ? FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR : 0;
+        maxWriteBytes = options.maxWriteBytes();
+        answerFlush = options.answerFlush();
+    }
+
+    static FuseState beforeInit(FsClient client, FuseOptions options) {
+        return new FuseState(client, options, false, 0, 0);
+    }
+
+    static FuseState agreed(FsClient client, FuseOptions options, int minor, long flags) {
+        return new FuseState(client, options, true, minor, flags);
+    }
+
+    /**
+     * The inode a nodeid names. nodeid 1 is the client's root, every other is an inode number; where the root is not that
+     * of the file system, its own number names nothing, since it was never handed out.
+     */
+    long inodeOf(long nodeid) {
+        if (nodeid == FUSE_ROOT_ID) {
+            return rootInode;
+        }
+        return nodeid == rootInode ? NO_INODE : nodeid;
+    }
+
+    long nodeidOf(long inode) {
+        return inode == rootInode ? FUSE_ROOT_ID : inode;
+    }
+
+    /** Whether the client sees the whole file system, so that no parent lies outside of what it may see. */
+    boolean seesEverything() {
+        return rootInode == FileSystem.ROOT_INODE;
+    }
+}

@@ -1,0 +1,21 @@
+package io.vhostfs.fuse;
+
+import io.vhostfs.os.LibcConstants;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+
+/** Private memory for the largest extended attribute, or for a long directory listing. One request at a time has it. */
+final class LargeBuffer {
+    static final int CAPACITY = LibcConstants.XATTR_SIZE_MAX;
+
+    final long address;
+
+    /** Keeps the memory alive as long as the buffer. */
+    @SuppressWarnings("unused")
+    private final MemorySegment owner;
+
+    LargeBuffer() {
+        owner = Arena.ofAuto().allocate(CAPACITY, 64);
+        address = owner.address();
+    }
+}
