@@ -5,7 +5,6 @@ import static io.vhostfs.os.LibcConstants.SIGSTOP;
 
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.Libc;
-import io.vhostfs.reactor.CoreMask;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -19,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>At any time one target has load. The others may be stopped meanwhile, so that one that polls does not take the core from
  * the one that is measured. What the data file holds is checked before the first and after the last measurement of each
- * target. The calling thread does everything, on the core that the options name.
+ * target. The calling thread does everything and should be pinned, away from the targets' cores.
  */
 public final class BenchRunner {
     /** Short enough that many are undisturbed, long enough for hundreds of operations of the slowest target. */
@@ -42,7 +41,6 @@ public final class BenchRunner {
      * @param measureMs length of a repetition
      * @param warmUpMs load before each repetition that does not count, 0 for none; the first has ten times as much
      * @param dataBytes size of the data file, a multiple of 1 MiB
-     * @param core where the calling thread polls, -1 for anywhere; the targets should run on others
      * @param stopOthers whether targets that are not measured are stopped by signal
      */
     public record Options(
@@ -51,9 +49,8 @@ public final class BenchRunner {
             int measureMs,
             int warmUpMs,
             long dataBytes,
-            int core,
             boolean stopOthers) {
-        public static final Options DEFAULT = new Options(BenchWorkload.all(), 5, 500, 100, 256 << 20, -1, false);
+        public static final Options DEFAULT = new Options(BenchWorkload.all(), 5, 500, 100, 256 << 20, false);
     }
 
     private final Options options;
@@ -69,9 +66,6 @@ public final class BenchRunner {
     }
 
     public BenchReport run(List<Target> targets) throws IOException {
-        if (options.core() >= 0) {
-            CoreMask.pinCallingThread(options.core());
-        }
         List<Session> sessions = new ArrayList<>();
         try {
             for (Target target : targets) {

@@ -86,7 +86,7 @@ public final class CoreMask {
     }
 
     /** Lets the calling thread, and threads it starts from now on, run on one core only. */
-    public static void pinCallingThread(int core) {
+    static void pinCallingThread(int core) {
         try (Arena arena = Arena.ofConfined()) {
             long cpuSet =
                     arena.allocate(LibcConstants.CPU_SET_T_SIZE, Long.BYTES).address();

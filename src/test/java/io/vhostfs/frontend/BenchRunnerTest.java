@@ -16,7 +16,7 @@ class BenchRunnerTest {
     Path second;
 
     private static BenchRunner.Options quick(List<BenchWorkload> workloads, boolean stopOthers) {
-        return new BenchRunner.Options(workloads, 1, 25, 0, 4 << 20, -1, stopOthers);
+        return new BenchRunner.Options(workloads, 1, 25, 0, 4 << 20, stopOthers);
     }
 
     @Test
