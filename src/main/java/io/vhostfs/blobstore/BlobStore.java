@@ -1,12 +1,26 @@
 package io.vhostfs.blobstore;
 
+import io.vhostfs.bdev.BlockChannel;
+import io.vhostfs.bdev.BlockDevice;
+import io.vhostfs.bdev.BlockIo;
+import io.vhostfs.memory.Crc32c;
+import io.vhostfs.os.Errno;
+import io.vhostfs.reactor.Message;
+import io.vhostfs.reactor.Poller;
+import io.vhostfs.reactor.Reactor;
+import java.util.UUID;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The transactional key-value store and block allocator under the file system.
  *
- * <p>Keys are pairs of unsigned 64-bit numbers ({@code k0} then {@code k1}); {@code k0 == 0} is the store's own. Values
- * are up to {@link #MAX_VALUE_BYTES}. All methods run on the home reactor and none blocks.
+ * <p>Keys are pairs of unsigned 64-bit numbers ({@code k0} then {@code k1}). With {@code k0 == 0} those whose {@code k1}
+ * is below {@link #FIRST_USER_K1} (unsigned) are the store's own; the pair of all ones is no key. Values are up to {@link
+ * #MAX_VALUE_BYTES}. All methods run on the home reactor and none blocks, except where said.
  *
  * <p>Protocol of a change, which cannot fail half-way: (1) look up everything needed; any call that returns {@link
  * #NOT_RESIDENT} has started to read the missing node: {@link #park} the request, which is run again from its start when
@@ -14,10 +28,22 @@ import org.jspecify.annotations.Nullable;
  * the running call ends. (3) {@link #begin} with the number of log bytes. (4) {@link #put}, {@link #delete}, {@link
  * #markUsed}, {@link #free}: none can fail. (5) {@link #end}. Between begin and end no other operation runs, so what lies
  * between is atomic across a crash.
+ *
+ * <p>Life: {@link #open} on any thread, which may use the store at once in blocking style ({@link #driveUntil}); then
+ * {@link #start} on the home reactor; then {@link #close(CommitWaiter)}.
  */
 public final class BlobStore {
     public static final int BLOCK_SIZE = 4096;
     public static final int MAX_VALUE_BYTES = 4000;
+
+    /** With {@code k0 == 0}: keys from here on are the user's. */
+    public static final long FIRST_USER_K1 = 1L << 63;
+
+    /** Most log bytes that one group may announce. */
+    public static final int MAX_GROUP_LOG_BYTES = 64 << 10;
+
+    /** Log bytes that a {@link #markUsed} or a {@link #free} takes. */
+    public static final int RANGE_LOG_BYTES = LogRecord.RANGE_ENTRY_SIZE;
 
     /** Found, or done. */
     public static final int OK = 0;
@@ -39,10 +65,33 @@ public final class BlobStore {
         @Nullable
         CommitWaiter nextWaiter;
 
+        long targetGroup;
+        long flushTicket;
+
         public abstract void onCommitted(int status);
     }
 
-    // --- results of the last find or ceiling; valid until the next call into the store
+    /** {@code k1} of the items that hold the bitmaps of free space: this type in the top byte, the group below. */
+    private static final long SPACE_TYPE = 1L << 56;
+
+    /** Ranges that a group may log without having announced them. */
+    private static final int GROUP_SLACK_BYTES = 32 * RANGE_LOG_BYTES;
+
+    /** Node I/O that reads leave to a checkpoint's writes. */
+    private static final int NODE_IOS_FOR_WRITES = 4;
+
+    private static final int MAX_NODE_IOS = 64;
+    private static final int SPINS_BEFORE_PAUSE = 1000;
+    private static final long PAUSE_NS = 20_000;
+
+    private static final int WAIT_RETRY = 0;
+    private static final int WAIT_TREE = 1;
+    private static final int WAIT_LOG = 2;
+    private static final int WAIT_CHECKPOINT = 3;
+
+    private static final Logger LOG = LoggerFactory.getLogger(BlobStore.class);
+
+    // --- results of the last find, ceiling or floor; valid until the next call into the store
 
     public long valueAddress;
     public int valueLength;
@@ -54,56 +103,277 @@ public final class BlobStore {
     public long reservedBlock;
     public int reservedBlocks;
 
+    private final Tree tree;
+    private final Log log;
+    private final NodeCache cache;
+    private final SpaceMap space;
+    private final Flusher flusher;
+    private final Checkpoint checkpoint;
+    private final IoEpochs ioEpochs;
+    private final Node nodes;
+    private final Crc32c crc32c = new Crc32c();
+    private final StoreMemory memory;
+    private final Superblock superblock;
+    private final BlockDevice device;
+    private final StoreOptions options;
+    private final StorePoller poller = new StorePoller();
+    private final Tick tick = new Tick();
+
+    /** Frames kept free for new nodes beyond what was prepared, and the number eviction aims at. */
+    private final int frameMargin;
+
+    private final int frameTarget;
+    private final int dirtyTrigger;
+    private final int dirtyLimit;
+
+    private Reactor reactor;
+    private @Nullable BlockChannel channel;
+
+    private NodeCache.@Nullable NodeIo freeNodeIo;
+    private int freeNodeIos;
+
+    private int groupEntries;
+    private boolean inGroup;
+    private boolean retrying;
+    private int waitKind;
+
+    private boolean replaying;
+    private long replaySequence;
+    private long replayPosition;
+    private int replayChain;
+    private long replayGroup;
+    private long replayTail;
+
+    private @Nullable Parkable readyHead;
+    private @Nullable Parkable readyTail;
+    private @Nullable Parkable frameWaiters;
+    private @Nullable Parkable logWaiters;
+    private @Nullable Parkable checkpointWaiters;
+
+    private @Nullable CommitWaiter commitHead;
+    private @Nullable CommitWaiter commitTail;
+    private @Nullable CommitWaiter flushHead;
+    private @Nullable CommitWaiter flushTail;
+    private boolean commitDue;
+    private boolean tickScheduled;
+    private long lastCheckpointNs;
+
+    private int failure;
+    private String failureText = "";
+    private long damagedReads;
+
+    private @Nullable CommitWaiter closing;
+    private boolean closed;
+
+    BlobStore(BlockDevice device, Superblock superblock, StoreOptions options, Reactor openingReactor) {
+        this.device = device;
+        this.superblock = superblock;
+        this.options = options;
+        reactor = openingReactor;
+        memory = new StoreMemory(Log.memoryBytes(superblock.logBlocks()) + (1 << 18));
+        UUID uuid = superblock.uuid();
+        nodes = new Node(uuid.getMostSignificantBits(), memory.allocate(Node.SIZE));
+        cache = new NodeCache(this, nodes, options.metaCacheBytes());
+        ioEpochs = new IoEpochs(options.ioSlots());
+        space = new SpaceMap(superblock.totalBlocks(), superblock.firstDataBlock(), ioEpochs);
+        tree = new Tree(cache, nodes, space);
+        boolean volatileCache = device.hasVolatileCache();
+        flusher = new Flusher(this, ioEpochs, volatileCache);
+        log = new Log(this, flusher, crc32c, superblock, volatileCache, memory);
+        checkpoint = new Checkpoint(this, tree, cache, nodes, space, flusher, crc32c, uuid, memory);
+        int frames = cache.frames();
+        frameMargin = Math.min(64, frames / 16);
+        frameTarget = Math.max(2 * frameMargin, frames / 16);
+        dirtyTrigger = frames * 3 / 8;
+        dirtyLimit = frames * 3 / 4;
+        for (int i = Math.min(MAX_NODE_IOS, frames / 8); i > 0; i--) {
+            giveNodeIo(new NodeCache.NodeIo(this, memory));
+        }
+        lastCheckpointNs = openingReactor.nowNs();
+    }
+
+    /** Makes a store on a device, whose content is lost. Blocks; not on a reactor. */
+    public static void format(BlockDevice device, FormatOptions options) {
+        StoreFormat.format(device, options);
+    }
+
+    /**
+     * Opens the store on a device: finds the last checkpoint and replays the log. Blocks; not on a reactor.
+     *
+     * @throws StoreException when there is none, or it is damaged
+     */
+    public static BlobStore open(BlockDevice device, StoreOptions options) {
+        return Recovery.open(device, options);
+    }
+
+    // --- looking up
+
     /** Looks a key up: OK (value fields set), NOT_FOUND, NOT_RESIDENT or a negative errno (-EIO: damaged). */
     public int find(long k0, long k1) {
-        throw new UnsupportedOperationException();
+        return found(tree.find(k0, k1));
     }
 
     /** The first key not less than the given one: OK (found and value fields set), NOT_FOUND (none), NOT_RESIDENT, -EIO. */
     public int ceiling(long k0, long k1) {
-        throw new UnsupportedOperationException();
+        return found(tree.ceiling(k0, k1));
     }
 
     /** The last key not greater than the given one. */
     public int floor(long k0, long k1) {
-        throw new UnsupportedOperationException();
+        return found(tree.floor(k0, k1));
     }
+
+    private int found(int status) {
+        if (status == OK) {
+            valueAddress = tree.valueAddress;
+            valueLength = tree.valueLength;
+            foundK0 = tree.foundK0;
+            foundK1 = tree.foundK1;
+        } else if (status == NOT_RESIDENT) {
+            waitKind = WAIT_TREE;
+        }
+        return status;
+    }
+
+    // --- changing
 
     /**
      * Makes a later put of up to {@code valueBytes}, or a delete, of this key certain to succeed: OK, NOT_RESIDENT,
      * -ENOSPC, -EROFS, -EIO.
      */
     public int prepare(long k0, long k1, int valueBytes) {
-        throw new UnsupportedOperationException();
+        return prepare(k0, k1, valueBytes, false);
     }
 
     /** As {@link #prepare}, for changes that free space: may use the reserve kept for them. */
     public int prepareDelete(long k0, long k1) {
-        throw new UnsupportedOperationException();
+        return prepare(k0, k1, 0, true);
     }
 
-    /** Opens an atomic group of changes of at most {@code logBytes} log bytes: OK, NOT_RESIDENT (no log room now), -EROFS. */
+    private int prepare(long k0, long k1, int valueBytes, boolean deleting) {
+        if (failure != 0 || options.readOnly()) {
+            return -Errno.EROFS;
+        }
+        int before = tree.preparedNodes();
+        int status = tree.prepare(k0, k1, valueBytes);
+        if (status != OK) {
+            tree.forgetPrepared();
+            waitKind = WAIT_TREE;
+            return status;
+        }
+        int needed = tree.preparedNodes();
+        if (needed == 0
+                || (needed <= cache.freeFrames() - frameMargin
+                        && needed <= space.chunksFor(deleting)
+                        && cache.dirtyFrames() + needed <= dirtyLimit)) {
+            return OK;
+        }
+        return refuse(needed, before, deleting);
+    }
+
+    /** Why the nodes cannot be set aside now, and who is to be waited for. */
+    private int refuse(int needed, int before, boolean deleting) {
+        tree.forgetPrepared();
+        if (before > 0 && !retrying) {
+            // What other calls prepared and then did not use may count here: try again with nothing prepared.
+            waitKind = WAIT_RETRY;
+            return NOT_RESIDENT;
+        }
+        if (needed <= space.chunksFor(deleting)) {
+            if (cache.dirtyFrames() + needed > dirtyLimit) {
+                return waitForCheckpoint();
+            }
+            tree.waitFrame = NodeCache.NONE;
+            waitKind = WAIT_TREE;
+            return NOT_RESIDENT;
+        }
+        return space.hasPending() ? waitForCheckpoint() : -Errno.ENOSPC;
+    }
+
+    private int waitForCheckpoint() {
+        waitKind = WAIT_CHECKPOINT;
+        if (checkpoint.isIdle() && space.hasFreedSinceFreeze()) {
+            checkpoint.request();
+        }
+        return NOT_RESIDENT;
+    }
+
+    /**
+     * Opens an atomic group of changes of at most {@code logBytes} log bytes: OK, NOT_RESIDENT (no log room now), -EROFS.
+     */
     public int begin(int logBytes) {
-        throw new UnsupportedOperationException();
+        if (failure != 0 || options.readOnly()) {
+            return -Errno.EROFS;
+        }
+        if (logBytes > MAX_GROUP_LOG_BYTES || inGroup) {
+            throw new IllegalStateException(
+                    inGroup
+                            ? "a group is open"
+                            : "a group of " + logBytes + " log bytes; at most " + MAX_GROUP_LOG_BYTES);
+        }
+        int needed = logBytes + GROUP_SLACK_BYTES;
+        if (log.begin(needed) != OK) {
+            tree.forgetPrepared();
+            if (log.isRingFull(needed)) {
+                return waitForLogTrim();
+            }
+            waitKind = WAIT_LOG;
+            return NOT_RESIDENT;
+        }
+        inGroup = true;
+        groupEntries = 0;
+        return OK;
+    }
+
+    private int waitForLogTrim() {
+        waitKind = WAIT_CHECKPOINT;
+        if (checkpoint.isIdle()) {
+            checkpoint.request();
+        }
+        return NOT_RESIDENT;
     }
 
     /** Log bytes that a put of a value this long takes; a delete is a put of 0 bytes. */
     public static int logBytes(int valueBytes) {
-        return 24 + valueBytes;
+        return LogRecord.KEY_ENTRY_SIZE + Node.round8(valueBytes);
     }
 
+    /** The value must not lie in the store's own memory (a value found): it may move while it is copied. */
     public void put(long k0, long k1, long valueAddress, int valueLength) {
-        throw new UnsupportedOperationException();
+        groupEntries++;
+        log.put(k0, k1, valueAddress, valueLength);
+        tree.put(k0, k1, valueAddress, valueLength);
     }
 
     /** Deletes a key that may or may not be there. */
     public void delete(long k0, long k1) {
-        throw new UnsupportedOperationException();
+        groupEntries++;
+        log.delete(k0, k1);
+        tree.delete(k0, k1);
     }
 
     public void end() {
-        throw new UnsupportedOperationException();
+        inGroup = false;
+        tree.forgetPrepared();
+        if (groupEntries == 0) {
+            return;
+        }
+        log.endGroup();
+        if (log.usedBlocks() > log.ringBlocks() / 2 || cache.dirtyFrames() > dirtyTrigger) {
+            requestCheckpointIfIdle();
+        }
+        if (!tickScheduled) {
+            scheduleTick();
+        }
     }
+
+    private void requestCheckpointIfIdle() {
+        if (checkpoint.isIdle()) {
+            checkpoint.request();
+        }
+    }
+
+    // --- space
 
     /**
      * Takes up to {@code maxBlocks} contiguous free blocks, near {@code goalBlock} (0: anywhere), in memory only: OK
@@ -111,16 +381,26 @@ public final class BlobStore {
      * was started), -ENOSPC. A crash, or {@link #unreserve}, gives them back.
      */
     public int reserve(long goalBlock, int maxBlocks) {
-        throw new UnsupportedOperationException();
+        if (failure != 0 || options.readOnly()) {
+            return -Errno.EROFS;
+        }
+        if (space.reserve(goalBlock, maxBlocks)) {
+            reservedBlock = space.runBlock;
+            reservedBlocks = space.runBlocks;
+            return OK;
+        }
+        return space.hasPending() ? waitForCheckpoint() : -Errno.ENOSPC;
     }
 
     public void unreserve(long block, int blocks) {
-        throw new UnsupportedOperationException();
+        space.unreserve(block, blocks);
     }
 
     /** Within begin and end: makes reserved blocks allocated, durable with the group. */
     public void markUsed(long block, int blocks) {
-        throw new UnsupportedOperationException();
+        groupEntries++;
+        log.range(LogRecord.USED, block, blocks);
+        space.markUsed(block, blocks);
     }
 
     /**
@@ -128,48 +408,682 @@ public final class BlobStore {
      * I/O that was in flight now ({@link #ioStarted}) has ended.
      */
     public void free(long block, int blocks) {
-        throw new UnsupportedOperationException();
+        groupEntries++;
+        log.range(LogRecord.FREED, block, blocks);
+        space.free(block, blocks);
     }
 
-    /** Everything ended so far becomes durable, and so does all data whose write has completed; then the waiter is called. */
-    public void commit(CommitWaiter waiter) {
-        throw new UnsupportedOperationException();
-    }
-
-    /** All data writes completed so far become durable; the cheaper commit when the caller changed no metadata. */
-    public void flush(CommitWaiter waiter) {
-        throw new UnsupportedOperationException();
-    }
-
-    /** Number of the last ended group; with {@link #committedSequence} tells whether something still needs a commit. */
-    public long sequence() {
-        throw new UnsupportedOperationException();
-    }
-
-    public long committedSequence() {
-        throw new UnsupportedOperationException();
-    }
-
-    /** Runs {@code request} again when what the last NOT_RESIDENT waited for is there (or failed: it will see the error). */
-    public void park(Parkable request) {
-        throw new UnsupportedOperationException();
-    }
-
-    /** The epoch in which an I/O to data blocks starts; pass it to {@link #ioEnded}. Any reactor with its own slot. */
+    /**
+     * The epoch in which an I/O to data blocks starts, to be called before the blocks are looked up; pass it to {@link
+     * #ioEnded}. Any reactor with its own slot.
+     */
     public int ioStarted(int reactorSlot) {
-        throw new UnsupportedOperationException();
+        return ioEpochs.started(reactorSlot);
     }
 
     public void ioEnded(int reactorSlot, int epoch) {
-        throw new UnsupportedOperationException();
+        ioEpochs.ended(reactorSlot, epoch);
+    }
+
+    /**
+     * A data write has completed: it becomes durable with the next commit or flush. To be called before the extent that
+     * points to the data is put, and before the write is acknowledged. Any reactor with its own slot.
+     */
+    public void noteDataWrite(int reactorSlot) {
+        ioEpochs.noteWrite(reactorSlot);
     }
 
     public long totalBlocks() {
-        throw new UnsupportedOperationException();
+        return superblock.totalBlocks();
     }
 
     /** Free for data, without the reserve for metadata and deletes; includes what a checkpoint would give back. */
     public long availableBlocks() {
-        throw new UnsupportedOperationException();
+        return space.availableBlocks();
+    }
+
+    /** Allocated, for data and for the store's own structures. */
+    public long usedBlocks() {
+        return space.usedBlocks();
+    }
+
+    // --- durability
+
+    /** Everything ended so far becomes durable, and so does all data whose write has completed; then the waiter is called. */
+    public void commit(CommitWaiter waiter) {
+        waiter.targetGroup = log.endedGroup();
+        waiter.flushTicket = flusher.ticket();
+        waiter.nextWaiter = null;
+        if (commitTail == null) {
+            commitHead = waiter;
+        } else {
+            commitTail.nextWaiter = waiter;
+        }
+        commitTail = waiter;
+    }
+
+    /** All data writes completed so far become durable; the cheaper commit when the caller changed no metadata. */
+    public void flush(CommitWaiter waiter) {
+        waiter.targetGroup = 0;
+        waiter.flushTicket = flusher.ticket();
+        waiter.nextWaiter = null;
+        if (flushTail == null) {
+            flushHead = waiter;
+        } else {
+            flushTail.nextWaiter = waiter;
+        }
+        flushTail = waiter;
+    }
+
+    /** Number of the last ended group; with {@link #committedSequence} tells whether something still needs a commit. */
+    public long sequence() {
+        return log.endedGroup();
+    }
+
+    public long committedSequence() {
+        return log.durableGroup();
+    }
+
+    /** Starts a checkpoint now. */
+    public void requestCheckpoint() {
+        checkpoint.request();
+    }
+
+    // --- state
+
+    public UUID uuid() {
+        return superblock.uuid();
+    }
+
+    public String label() {
+        return superblock.label();
+    }
+
+    /** Seed for the directories' name hash. */
+    public long hashSeed() {
+        return superblock.hashSeed();
+    }
+
+    public boolean isReadOnly() {
+        return options.readOnly() || failure != 0;
+    }
+
+    /** 0, or the negative errno of the device error that ended all changes. */
+    public int failure() {
+        return failure;
+    }
+
+    /** What failed; empty when nothing did. */
+    public String failureText() {
+        return failureText;
+    }
+
+    /** Nodes found damaged when they were read. */
+    public long damagedReads() {
+        return damagedReads;
+    }
+
+    public long checkpointsCompleted() {
+        return checkpoint.completed;
+    }
+
+    public long nodesWritten() {
+        return checkpoint.nodesWritten;
+    }
+
+    public long nodesRead() {
+        return cache.readsStarted();
+    }
+
+    public long logRecordsWritten() {
+        return log.recordsWritten;
+    }
+
+    public long logBytesWritten() {
+        return log.bytesWritten;
+    }
+
+    public long treeNodes() {
+        return tree.nodeCount;
+    }
+
+    public int treeHeight() {
+        return tree.rootLevel + 1;
+    }
+
+    // --- waiting
+
+    /** Runs {@code request} again when what the last NOT_RESIDENT waited for is there (or failed: it will see the error). */
+    public void park(Parkable request) {
+        switch (waitKind) {
+            case WAIT_TREE -> parkOnTree(request);
+            case WAIT_LOG -> {
+                request.nextParked = logWaiters;
+                logWaiters = request;
+            }
+            case WAIT_CHECKPOINT -> {
+                request.nextParked = checkpointWaiters;
+                checkpointWaiters = request;
+            }
+            default -> {
+                request.nextParked = null;
+                makeReady(request);
+            }
+        }
+    }
+
+    void parkOnTree(Parkable request) {
+        int frame = tree.waitFrame;
+        if (frame != NodeCache.NONE && cache.state(frame) == NodeCache.READING) {
+            cache.park(frame, request);
+        } else if (frame != NodeCache.NONE) {
+            request.nextParked = null;
+            makeReady(request);
+        } else {
+            request.nextParked = frameWaiters;
+            frameWaiters = request;
+        }
+    }
+
+    /** Takes a list of parked requests, last come first, to be run again in the next turn in the order they came. */
+    void makeReady(@Nullable Parkable list) {
+        Parkable reversed = null;
+        Parkable last = list;
+        Parkable at = list;
+        while (at != null) {
+            Parkable next = at.nextParked;
+            at.nextParked = reversed;
+            reversed = at;
+            at = next;
+        }
+        if (reversed == null) {
+            return;
+        }
+        if (readyTail == null) {
+            readyHead = reversed;
+        } else {
+            readyTail.nextParked = reversed;
+        }
+        readyTail = last;
+    }
+
+    // --- for the parts of the store
+
+    NodeCache cache() {
+        return cache;
+    }
+
+    Tree tree() {
+        return tree;
+    }
+
+    SpaceMap space() {
+        return space;
+    }
+
+    Log log() {
+        return log;
+    }
+
+    Superblock superblock() {
+        return superblock;
+    }
+
+    Crc32c crc32c() {
+        return crc32c;
+    }
+
+    static long spaceKey(int group) {
+        return SPACE_TYPE | group;
+    }
+
+    static boolean isSpaceKey(long k0, long k1) {
+        return k0 == 0 && k1 >>> 56 == SPACE_TYPE >>> 56;
+    }
+
+    static int groupOfSpaceKey(long k1) {
+        return (int) k1;
+    }
+
+    int rootFrame() {
+        return tree.rootFrame;
+    }
+
+    long epoch() {
+        return tree.epoch;
+    }
+
+    int framesSetAside() {
+        return frameMargin + tree.preparedNodes();
+    }
+
+    int submit(BlockIo io) {
+        BlockChannel c = channel;
+        if (c == null || (io.operation != BlockIo.READ && (failure != 0 || options.readOnly()))) {
+            return -Errno.EROFS;
+        }
+        return c.submit(io);
+    }
+
+    NodeCache.@Nullable NodeIo takeNodeIo() {
+        return freeNodeIos > NODE_IOS_FOR_WRITES ? popNodeIo() : null;
+    }
+
+    boolean hasNodeIo() {
+        return freeNodeIos > 0;
+    }
+
+    NodeCache.NodeIo takeNodeIoForWrite() {
+        NodeCache.NodeIo io = popNodeIo();
+        if (io == null) {
+            throw new IllegalStateException("no node I/O is free");
+        }
+        return io;
+    }
+
+    private NodeCache.@Nullable NodeIo popNodeIo() {
+        NodeCache.NodeIo io = freeNodeIo;
+        if (io != null) {
+            freeNodeIo = io.nextFree;
+            freeNodeIos--;
+        }
+        return io;
+    }
+
+    void giveNodeIo(NodeCache.NodeIo io) {
+        io.nextFree = freeNodeIo;
+        freeNodeIo = io;
+        freeNodeIos++;
+    }
+
+    void onNodeWritten(NodeCache.NodeIo io, int status) {
+        checkpoint.onNodeWritten(io, status);
+    }
+
+    void reportDamage(long block, String problem) {
+        damagedReads++;
+        LOG.error(
+                "{}: the tree node at block {} {}; what it holds is answered with EIO", device.name(), block, problem);
+    }
+
+    /** A device error that leaves no way to keep promises: no more changes. */
+    void fail(String what, int status) {
+        if (failure != 0) {
+            return;
+        }
+        failure = -Errno.EIO;
+        failureText = what + " failed with " + Errno.name(status);
+        LOG.error(
+                "{}: {}; the store is read-only from here on. Remedy: mend the device, then mount again",
+                device.name(),
+                failureText);
+        checkpoint.abandon();
+        Parkable list = checkpointWaiters;
+        checkpointWaiters = null;
+        makeReady(list);
+        list = logWaiters;
+        logWaiters = null;
+        makeReady(list);
+    }
+
+    void logHasRoom() {
+        Parkable list = logWaiters;
+        logWaiters = null;
+        makeReady(list);
+    }
+
+    /** Where the log goes on after the checkpoint that is being frozen. */
+    void noteLogPosition(RootSlot slot) {
+        if (replaying) {
+            slot.logSequence = replaySequence;
+            slot.logPosition = replayPosition;
+            slot.logChain = replayChain;
+            slot.groupSequence = replayGroup;
+            return;
+        }
+        log.seal();
+        slot.logSequence = log.nextSequence();
+        slot.logPosition = log.head();
+        slot.logChain = log.chain();
+        slot.groupSequence = log.endedGroup();
+    }
+
+    void onCheckpoint(RootSlot slot) {
+        if (replaying) {
+            replayTail = slot.logPosition;
+        } else {
+            log.trim(slot.logPosition);
+        }
+        lastCheckpointNs = reactor.nowNs();
+        Parkable list = checkpointWaiters;
+        checkpointWaiters = null;
+        makeReady(list);
+    }
+
+    // --- recovery
+
+    void beginReplay(RootSlot slot, long runningEpoch) {
+        replaying = true;
+        tree.epoch = runningEpoch;
+        tree.nodeCount = slot.nodeCount;
+        checkpoint.setLastSlot(slot.index);
+        replayTail = slot.logPosition;
+        noteReplayed(slot.logSequence, slot.logPosition, slot.logChain, slot.groupSequence);
+    }
+
+    void noteReplayed(long sequence, long position, int chain, long group) {
+        replaySequence = sequence;
+        replayPosition = position;
+        replayChain = chain;
+        replayGroup = group;
+    }
+
+    void endReplay() {
+        replaying = false;
+        log.resume(replayTail, replayPosition, replaySequence, replayChain, replayGroup);
+        if (cache.dirtyFrames() > 0) {
+            scheduleTick();
+        }
+    }
+
+    /**
+     * As prepare; but there is no checkpoint to wait for within a record, so that each is applied whole or not at all:
+     * -ENOMEM when the cache, -ENOSPC when the device has no room.
+     */
+    int prepareReplay(long k0, long k1, int valueBytes) {
+        int status = tree.prepare(k0, k1, valueBytes);
+        if (status != OK) {
+            tree.forgetPrepared();
+            waitKind = WAIT_TREE;
+            boolean noFrame = status == NOT_RESIDENT && tree.waitFrame == NodeCache.NONE;
+            return noFrame && freeNodeIos > NODE_IOS_FOR_WRITES && !cache.replenish(frameTarget)
+                    ? -Errno.ENOMEM
+                    : status;
+        }
+        int needed = tree.preparedNodes();
+        if (needed > space.chunksFor(true)) {
+            return -Errno.ENOSPC;
+        }
+        if (needed > cache.freeFrames() - frameMargin) {
+            tree.forgetPrepared();
+            waitKind = WAIT_RETRY;
+            return cache.replenish(frameTarget) ? NOT_RESIDENT : -Errno.ENOMEM;
+        }
+        return OK;
+    }
+
+    /** Between two records: makes room with a checkpoint when the next one, of that many entries, may need it. */
+    void makeRoomForReplay(int entries) {
+        boolean room = cache.dirtyFrames() + 2L * entries <= dirtyTrigger && space.chunksFor(true) > 2L * entries;
+        if (!room && cache.dirtyFrames() > 0 && !options.readOnly()) {
+            checkpoint.request();
+            driveUntil(() -> checkpoint.isIdle() || failure != 0);
+        }
+    }
+
+    void attach() {
+        BlockChannel c = device.openChannel(reactor);
+        channel = c;
+        reactor.addPoller(poller);
+    }
+
+    private void detach() {
+        reactor.removePoller(poller);
+        BlockChannel c = channel;
+        if (c != null) {
+            c.close();
+            channel = null;
+        }
+    }
+
+    /** Blocking style, between {@link #open} and {@link #start}: turns the crank until {@code done}. */
+    public void driveUntil(BooleanSupplier done) {
+        int idle = 0;
+        while (!done.getAsBoolean()) {
+            if (reactor.runOnce() > 0) {
+                idle = 0;
+            } else if (++idle > SPINS_BEFORE_PAUSE) {
+                LockSupport.parkNanos(PAUSE_NS);
+            } else {
+                Thread.onSpinWait();
+            }
+        }
+    }
+
+    // --- life
+
+    /** From now on the store belongs to {@code home}; called on its thread, once, with nothing under way. */
+    public void start(Reactor home) {
+        detach();
+        reactor = home;
+        attach();
+        tickScheduled = false;
+        scheduleTick();
+    }
+
+    /**
+     * Makes all durable in a last checkpoint, leaves the reactor, frees the memory, then calls {@code done}. No operation
+     * may be under way or follow.
+     */
+    public void close(CommitWaiter done) {
+        closing = done;
+        if (failure == 0 && !options.readOnly() && (cache.dirtyFrames() > 0 || !log.isEmpty())) {
+            checkpoint.request();
+        }
+    }
+
+    /** Blocking style, for a store that was opened and not started: {@link #close(CommitWaiter)} and wait. */
+    public void closeBlocking() {
+        BlockingWaiter waiter = new BlockingWaiter();
+        close(waiter);
+        driveUntil(() -> waiter.status <= 0);
+        if (waiter.status < 0) {
+            throw new StoreException(StoreException.Kind.IO, device.name() + ": " + failureText);
+        }
+    }
+
+    /** Leaves the reactor and frees the memory without writing anything: what a crash does. */
+    public void abandon() {
+        if (!closed) {
+            closed = true;
+            detach();
+            cache.close();
+            memory.close();
+        }
+    }
+
+    private boolean isQuiet() {
+        return checkpoint.hasNothingInFlight()
+                && log.isIdle()
+                && flusher.isIdle()
+                && freeNodeIos == Math.min(MAX_NODE_IOS, cache.frames() / 8)
+                && (failure != 0 || (checkpoint.isIdle() && log.isEmpty()));
+    }
+
+    private int finishClosing(CommitWaiter done) {
+        if (!isQuiet() || commitHead != null || flushHead != null) {
+            return 0;
+        }
+        closing = null;
+        abandon();
+        done.onCommitted(failure);
+        return 1;
+    }
+
+    // --- the turn
+
+    private int poll() {
+        if (closed) {
+            return 0;
+        }
+        tree.forgetPrepared();
+        int work = makeFrames();
+        work += runReady();
+        tree.forgetPrepared();
+        boolean wanted = commitWanted();
+        work += log.pump(wanted);
+        work += flusher.pump();
+        work += log.pump(false);
+        work += checkpoint.step();
+        work += completeWaiters();
+        if (space.isDraining()) {
+            drain();
+        }
+        CommitWaiter done = closing;
+        if (done != null) {
+            work += finishClosing(done);
+        }
+        return work;
+    }
+
+    private boolean commitWanted() {
+        CommitWaiter last = commitTail;
+        if (commitDue && log.sealedGroup() == log.endedGroup()) {
+            commitDue = false;
+        }
+        return commitDue || (last != null && last.targetGroup > log.sealedGroup());
+    }
+
+    private int makeFrames() {
+        if (cache.freeFrames() < frameTarget) {
+            cache.replenish(frameTarget);
+        }
+        if (frameWaiters == null) {
+            return 0;
+        }
+        if (cache.freeFrames() > frameMargin + Node.MAX_LEVEL && freeNodeIos > NODE_IOS_FOR_WRITES) {
+            Parkable list = frameWaiters;
+            frameWaiters = null;
+            makeReady(list);
+            return 1;
+        }
+        if (cache.dirtyFrames() > 0 && !options.readOnly() && !replaying && failure == 0) {
+            requestCheckpointIfIdle();
+        }
+        return 0;
+    }
+
+    private int runReady() {
+        Parkable at = readyHead;
+        readyHead = null;
+        readyTail = null;
+        int n = 0;
+        while (at != null) {
+            Parkable next = at.nextParked;
+            at.nextParked = null;
+            tree.forgetPrepared();
+            retrying = true;
+            at.unpark();
+            at = next;
+            n++;
+        }
+        retrying = false;
+        return n;
+    }
+
+    private int completeWaiters() {
+        int n = 0;
+        while (true) {
+            CommitWaiter waiter = commitHead;
+            if (waiter == null || !isDue(waiter)) {
+                break;
+            }
+            commitHead = waiter.nextWaiter;
+            if (commitHead == null) {
+                commitTail = null;
+            }
+            waiter.onCommitted(failure);
+            n++;
+        }
+        while (true) {
+            CommitWaiter waiter = flushHead;
+            if (waiter == null || !isDue(waiter)) {
+                break;
+            }
+            flushHead = waiter.nextWaiter;
+            if (flushHead == null) {
+                flushTail = null;
+            }
+            waiter.onCommitted(failure);
+            n++;
+        }
+        return n;
+    }
+
+    private boolean isDue(CommitWaiter waiter) {
+        return failure != 0 || (log.durableGroup() >= waiter.targetGroup && flusher.isDone(waiter.flushTicket));
+    }
+
+    private void drain() {
+        if (space.drain()) {
+            Parkable list = checkpointWaiters;
+            checkpointWaiters = null;
+            makeReady(list);
+        }
+    }
+
+    private void scheduleTick() {
+        tickScheduled = true;
+        reactor.schedule(options.commitIntervalNs(), tick);
+    }
+
+    /** Commits what nobody asked to be committed, and checkpoints now and then. */
+    private void onTick() {
+        tickScheduled = false;
+        if (closed || failure != 0 || options.readOnly()) {
+            return;
+        }
+        if (log.sealedGroup() != log.endedGroup()) {
+            commitDue = true;
+        }
+        if (cache.dirtyFrames() > 0 && reactor.nowNs() - lastCheckpointNs >= options.checkpointIntervalNs()) {
+            requestCheckpointIfIdle();
+        }
+        if (cache.dirtyFrames() > 0 || commitDue) {
+            scheduleTick();
+        }
+    }
+
+    private boolean mustNotSleep() {
+        return readyHead != null
+                || flusher.hasWork()
+                || log.hasWork(commitWanted())
+                || checkpoint.hasWork()
+                || (commitHead != null && isDue(commitHead))
+                || (flushHead != null && isDue(flushHead))
+                || space.isDraining()
+                || frameWaiters != null
+                || closing != null;
+    }
+
+    private final class StorePoller implements Poller {
+        @Override
+        public int poll() {
+            return BlobStore.this.poll();
+        }
+
+        @Override
+        public boolean prepareToSleep() {
+            return closed || !mustNotSleep();
+        }
+
+        @Override
+        public void wake() {}
+    }
+
+    private final class Tick implements Message {
+        @Override
+        public void run() {
+            onTick();
+        }
+    }
+
+    private static final class BlockingWaiter extends CommitWaiter {
+        private int status = 1;
+
+        @Override
+        public void onCommitted(int result) {
+            status = result;
+        }
     }
 }

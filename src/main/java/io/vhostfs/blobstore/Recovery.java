@@ -1,0 +1,386 @@
+package io.vhostfs.blobstore;
+
+import io.vhostfs.bdev.BlockDevice;
+import io.vhostfs.bdev.BlockDeviceException;
+import io.vhostfs.bdev.BlockingIo;
+import io.vhostfs.blobstore.StoreException.Kind;
+import io.vhostfs.memory.Crc32c;
+import io.vhostfs.memory.Memory;
+import io.vhostfs.os.Errno;
+import io.vhostfs.reactor.Reactor;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Opens a store: superblock, newest checkpoint, bitmaps, log.
+ *
+ * <p>Invariant: what the store holds afterwards is the checkpoint plus the longest valid prefix of the log records after
+ * it. Nothing is written before the log has been replayed, but for a root slot's copy that a crash left behind and, when
+ * the cache is too small for all of the log's changes, checkpoints at record boundaries. Time depends on the sizes of
+ * device and log, not on what is stored. Control threads.
+ */
+final class Recovery {
+    private static final Logger LOG = LoggerFactory.getLogger(Recovery.class);
+
+    private final BlockDevice device;
+    private final StoreOptions options;
+    private final BlockingIo io;
+    private final StoreMemory memory;
+    private final Crc32c crc32c = new Crc32c();
+    private final long block;
+
+    private Recovery(BlockDevice device, StoreOptions options, BlockingIo io, StoreMemory memory) {
+        this.device = device;
+        this.options = options;
+        this.io = io;
+        this.memory = memory;
+        block = memory.allocate(BlobStore.BLOCK_SIZE);
+    }
+
+    static BlobStore open(BlockDevice device, StoreOptions options) {
+        try (BlockingIo io = new BlockingIo(device);
+                StoreMemory memory = new StoreMemory(LogRecord.MAX_BYTES + (1 << 18))) {
+            return new Recovery(device, options, io, memory).open();
+        } catch (BlockDeviceException e) {
+            throw new StoreException(Kind.IO, String.valueOf(e.getMessage()));
+        }
+    }
+
+    private BlobStore open() {
+        Superblock superblock = readSuperblock();
+        RootSlot slot = readRootSlot(superblock);
+        BlobStore store =
+                new BlobStore(device, superblock, options, new Reactor("opening the store on " + device.name()));
+        boolean opened = false;
+        try {
+            store.attach();
+            loadRoot(store, slot);
+            loadBitmaps(store);
+            new Replay(device, store, superblock, io, memory, crc32c).run(slot);
+            opened = true;
+            return store;
+        } finally {
+            if (!opened) {
+                store.abandon();
+            }
+        }
+    }
+
+    private void readBlock(long number) {
+        io.read(number * BlobStore.BLOCK_SIZE, block, BlobStore.BLOCK_SIZE);
+    }
+
+    private Superblock readSuperblock() {
+        long deviceBlocks = device.capacityBytes() / BlobStore.BLOCK_SIZE;
+        if (deviceBlocks < Superblock.MIN_BLOCKS) {
+            throw new StoreException(Kind.NOT_A_STORE, device.name() + " is too small to hold a store");
+        }
+        readBlock(Superblock.PRIMARY_BLOCK);
+        boolean ours = Superblock.hasMagic(block);
+        String error = Superblock.error(block, Superblock.PRIMARY_BLOCK, deviceBlocks, crc32c);
+        if (error != null) {
+            readBlock(Superblock.COPY_BLOCK);
+            ours |= Superblock.hasMagic(block);
+            if (Superblock.error(block, Superblock.COPY_BLOCK, deviceBlocks, crc32c) != null) {
+                throw noSuperblock(ours, error);
+            }
+            LOG.warn("{}: block {} {}; its copy is used", device.name(), Superblock.PRIMARY_BLOCK, error);
+        }
+        Superblock superblock = Superblock.decode(block);
+        if (superblock.incompat() != 0 || (superblock.roCompat() != 0 && !options.readOnly())) {
+            throw new StoreException(
+                    Kind.UNSUPPORTED,
+                    device.name() + " uses features that this version does not know (incompatible bits 0x"
+                            + Long.toHexString(superblock.incompat()) + ", read-only compatible bits 0x"
+                            + Long.toHexString(superblock.roCompat()) + "); use the version that made it");
+        }
+        return superblock;
+    }
+
+    private StoreException noSuperblock(boolean ours, String error) {
+        return ours
+                ? new StoreException(
+                        Kind.DAMAGED,
+                        device.name() + ": block " + Superblock.PRIMARY_BLOCK + " " + error + ", and its copy in block "
+                                + Superblock.COPY_BLOCK + " is no better")
+                : new StoreException(
+                        Kind.NOT_A_STORE, device.name() + " holds no store of ours; make one with: vhostfs mkfs");
+    }
+
+    private RootSlot readRootSlot(Superblock superblock) {
+        @Nullable RootSlot[] valid = new @Nullable RootSlot[RootSlot.BLOCKS];
+        StringBuilder errors = new StringBuilder();
+        for (int i = 0; i < RootSlot.BLOCKS; i++) {
+            readBlock(RootSlot.FIRST_BLOCK + i);
+            String error = RootSlot.error(block, RootSlot.FIRST_BLOCK + i, superblock, crc32c);
+            if (error == null) {
+                valid[i] = RootSlot.decode(block, i % 2);
+            } else {
+                errors.append("; block ")
+                        .append(RootSlot.FIRST_BLOCK + i)
+                        .append(' ')
+                        .append(error);
+            }
+        }
+        RootSlot chosen = RootSlot.choose(valid);
+        if (chosen == null) {
+            throw new StoreException(
+                    Kind.DAMAGED, device.name() + ": no root slot can be trusted" + errors + "; run vhostfs fsck");
+        }
+        if (RootSlot.needsRepair(valid, chosen) && !options.readOnly()) {
+            repair(superblock, chosen, valid);
+        }
+        return chosen;
+    }
+
+    /** Writes the block of the chosen slot that is not the chosen checkpoint. */
+    private void repair(Superblock superblock, RootSlot chosen, @Nullable RootSlot[] valid) {
+        RootSlot primary = valid[chosen.index];
+        boolean primaryIsGood = primary != null && primary.epoch == chosen.epoch;
+        long target = primaryIsGood ? RootSlot.copyBlock(chosen.index) : RootSlot.primaryBlock(chosen.index);
+        chosen.encode(block, target, superblock.uuid(), crc32c);
+        io.writeDurably(target * BlobStore.BLOCK_SIZE, block, BlobStore.BLOCK_SIZE);
+    }
+
+    private void loadRoot(BlobStore store, RootSlot slot) {
+        int frame = store.cache().load(slot.rootBlock, slot.rootGeneration, slot.rootCrc, slot.rootLevel, 0, 0, -1, -1);
+        store.driveUntil(() -> store.cache().state(frame) != NodeCache.READING);
+        if (store.cache().state(frame) != NodeCache.CLEAN) {
+            throw new StoreException(
+                    Kind.DAMAGED, device.name() + ": the root node at block " + slot.rootBlock + " is damaged");
+        }
+        Tree tree = store.tree();
+        tree.rootFrame = frame;
+        tree.rootLevel = slot.rootLevel;
+        tree.rootCrc = slot.rootCrc;
+        if (slot.rootLevel == 0) {
+            store.cache().setFences(frame, 0, 0, -1, -1);
+        }
+        store.space().noteNode(slot.rootBlock);
+    }
+
+    private void loadBitmaps(BlobStore store) {
+        SpaceMap space = store.space();
+        long k1 = BlobStore.spaceKey(0);
+        while (true) {
+            int status = store.ceiling(0, k1);
+            if (status == BlobStore.NOT_RESIDENT) {
+                awaitNode(store);
+                continue;
+            }
+            if (status < 0) {
+                throw new StoreException(
+                        Kind.DAMAGED,
+                        device.name() + ": a tree node with the map of free space cannot be read (" + Errno.name(status)
+                                + "); run vhostfs fsck");
+            }
+            if (status == BlobStore.NOT_FOUND || !BlobStore.isSpaceKey(store.foundK0, store.foundK1)) {
+                return;
+            }
+            int group = BlobStore.groupOfSpaceKey(store.foundK1);
+            if (group < 0 || group >= space.groups || store.valueLength != SpaceMap.BITMAP_BYTES) {
+                throw new StoreException(
+                        Kind.DAMAGED, device.name() + ": the map of free space has an item for group " + group);
+            }
+            space.load(group, store.valueAddress);
+            k1 = store.foundK1 + 1;
+        }
+    }
+
+    static void awaitNode(BlobStore store) {
+        Woken woken = new Woken();
+        store.park(woken);
+        store.driveUntil(() -> woken.done);
+    }
+
+    private static final class Woken extends BlobStore.Parkable {
+        private boolean done;
+
+        @Override
+        public void unpark() {
+            done = true;
+        }
+    }
+
+    /** The second part: the log. */
+    private static final class Replay {
+        private final BlockDevice device;
+        private final BlobStore store;
+        private final Superblock superblock;
+        private final BlockingIo io;
+        private final Crc32c crc32c;
+        private final long record;
+        private final int recordBytes;
+
+        Replay(
+                BlockDevice device,
+                BlobStore store,
+                Superblock superblock,
+                BlockingIo io,
+                StoreMemory memory,
+                Crc32c crc32c) {
+            this.device = device;
+            this.store = store;
+            this.superblock = superblock;
+            this.io = io;
+            this.crc32c = crc32c;
+            recordBytes = Log.recordBytes(superblock.logBlocks());
+            record = memory.allocate(recordBytes);
+        }
+
+        void run(RootSlot slot) {
+            long epoch = slot.epoch;
+            long sequence = slot.logSequence;
+            long position = slot.logPosition;
+            int chain = slot.logChain;
+            // Blocks that a later record uses must not be taken for nodes while an earlier one is applied.
+            while (read(position, sequence, chain, slot)) {
+                epoch = Math.max(epoch, LogRecord.epoch(record));
+                reserveUsed();
+                position += LogRecord.blocks(LogRecord.length(record));
+                chain = LogRecord.crc(record);
+                sequence++;
+            }
+            if (device.hasVolatileCache() && !store.isReadOnly()) {
+                // What was just read may be in the device's cache only; it is about to be built upon.
+                io.flush();
+            }
+            store.beginReplay(slot, epoch + 1);
+            apply(slot, sequence);
+            store.endReplay();
+        }
+
+        private void apply(RootSlot slot, long endSequence) {
+            long position = slot.logPosition;
+            int chain = slot.logChain;
+            for (long sequence = slot.logSequence; sequence < endSequence; sequence++) {
+                if (!read(position, sequence, chain, slot)) {
+                    throw damaged(position, "has changed since it was read a moment ago");
+                }
+                store.makeRoomForReplay(LogRecord.entryCount(record));
+                applyEntries(position);
+                position += LogRecord.blocks(LogRecord.length(record));
+                chain = LogRecord.crc(record);
+                long lastGroup = LogRecord.firstGroup(record) + LogRecord.groupCount(record) - 1;
+                store.noteReplayed(sequence + 1, position, chain, lastGroup);
+            }
+            if (endSequence > slot.logSequence) {
+                LOG.info("{}: {} log records replayed", device.name(), endSequence - slot.logSequence);
+            }
+        }
+
+        /** Reads the record expected at a position; false when there is none, which is where the log ends. */
+        private boolean read(long position, long sequence, int chain, RootSlot slot) {
+            if (position - slot.logPosition >= superblock.logBlocks()) {
+                return false;
+            }
+            readRing(position, record, 1);
+            if (!LogRecord.isHeaderOf(record, superblock.uuid(), sequence, chain, recordBytes)) {
+                return false;
+            }
+            int blocks = LogRecord.blocks(LogRecord.length(record));
+            if (position - slot.logPosition + blocks > superblock.logBlocks()) {
+                return false;
+            }
+            if (blocks > 1) {
+                readRing(position + 1, record + BlobStore.BLOCK_SIZE, blocks - 1);
+            }
+            if (!LogRecord.hasValidChecksum(record, crc32c)) {
+                return false;
+            }
+            String error = LogRecord.entriesError(record, superblock.totalBlocks());
+            if (error != null) {
+                throw damaged(position, error);
+            }
+            return true;
+        }
+
+        private StoreException damaged(long position, String error) {
+            return new StoreException(
+                    Kind.DAMAGED,
+                    device.name() + ": the log record at block "
+                            + (superblock.logStart() + position % superblock.logBlocks()) + " " + error);
+        }
+
+        private void readRing(long position, long address, int blocks) {
+            long place = position % superblock.logBlocks();
+            int first = (int) Math.min(blocks, superblock.logBlocks() - place);
+            io.read(
+                    (superblock.logStart() + place) * BlobStore.BLOCK_SIZE,
+                    address,
+                    (long) first * BlobStore.BLOCK_SIZE);
+            if (first < blocks) {
+                io.read(
+                        superblock.logStart() * BlobStore.BLOCK_SIZE,
+                        address + (long) first * BlobStore.BLOCK_SIZE,
+                        (long) (blocks - first) * BlobStore.BLOCK_SIZE);
+            }
+        }
+
+        private void reserveUsed() {
+            int length = LogRecord.length(record);
+            for (int at = LogRecord.HEADER_SIZE; at < length; at += LogRecord.entrySize(record + at, length - at)) {
+                if (Memory.getInt(record + at) == LogRecord.USED) {
+                    store.space()
+                            .markBusy(
+                                    Memory.getLong(record + at + LogRecord.ENTRY_K0_OFFSET),
+                                    Memory.getInt(record + at + LogRecord.ENTRY_LENGTH_OFFSET));
+                }
+            }
+        }
+
+        private void applyEntries(long position) {
+            int length = LogRecord.length(record);
+            for (int at = LogRecord.HEADER_SIZE; at < length; at += LogRecord.entrySize(record + at, length - at)) {
+                try {
+                    applyEntry(record + at);
+                } catch (IllegalStateException e) {
+                    throw damaged(position, "contradicts what it follows: " + e.getMessage());
+                }
+            }
+        }
+
+        private void applyEntry(long entry) {
+            long k0 = Memory.getLong(entry + LogRecord.ENTRY_K0_OFFSET);
+            int length = Memory.getInt(entry + LogRecord.ENTRY_LENGTH_OFFSET);
+            switch (Memory.getInt(entry)) {
+                case LogRecord.PUT -> {
+                    long k1 = Memory.getLong(entry + LogRecord.ENTRY_K1_OFFSET);
+                    prepare(k0, k1, length);
+                    store.tree().put(k0, k1, entry + LogRecord.KEY_ENTRY_SIZE, length);
+                }
+                case LogRecord.DELETE -> {
+                    long k1 = Memory.getLong(entry + LogRecord.ENTRY_K1_OFFSET);
+                    prepare(k0, k1, 0);
+                    store.tree().delete(k0, k1);
+                }
+                case LogRecord.USED -> store.space().markUsed(k0, length);
+                default -> store.space().free(k0, length);
+            }
+            store.tree().forgetPrepared();
+        }
+
+        private void prepare(long k0, long k1, int valueBytes) {
+            int status = store.prepareReplay(k0, k1, valueBytes);
+            while (status == BlobStore.NOT_RESIDENT) {
+                awaitNode(store);
+                status = store.prepareReplay(k0, k1, valueBytes);
+            }
+            if (status < 0) {
+                throw new StoreException(
+                        status == -Errno.EIO ? Kind.DAMAGED : Kind.UNUSABLE,
+                        device.name() + ": the log cannot be replayed: " + explain(status));
+            }
+        }
+
+        private static String explain(int status) {
+            return switch (status) {
+                case -Errno.EIO -> "a tree node that it changes is damaged; run vhostfs fsck";
+                case -Errno.ENOMEM -> "reading only, its changes must fit into the metadata cache, which is too small";
+                case -Errno.ENOSPC -> "no space is free for the tree nodes that it changes";
+                default -> Errno.name(status);
+            };
+        }
+    }
+}

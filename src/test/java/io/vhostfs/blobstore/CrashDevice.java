@@ -1,0 +1,256 @@
+package io.vhostfs.blobstore;
+
+import io.vhostfs.bdev.BlockChannel;
+import io.vhostfs.bdev.BlockDevice;
+import io.vhostfs.bdev.BlockIo;
+import io.vhostfs.memory.Iovecs;
+import io.vhostfs.memory.Memory;
+import io.vhostfs.os.Errno;
+import io.vhostfs.reactor.Poller;
+import io.vhostfs.reactor.Reactor;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A disk with a volatile cache: what was not flushed may be lost in a crash, sector by sector. Requests complete in random
+ * order when a random source is given, else at once.
+ */
+final class CrashDevice implements BlockDevice {
+    static final int SECTOR = 512;
+
+    private final long capacity;
+    private final @Nullable Random asynchronous;
+    private final TreeMap<Long, byte[]> durable = new TreeMap<>();
+    private final Map<Long, byte[]> cached = new HashMap<>();
+    private final List<Channel> channels = new ArrayList<>();
+
+    long writes;
+    long flushes;
+
+    /** Writes from this one on fail; counted down. */
+    long failWritesAfter = Long.MAX_VALUE;
+
+    CrashDevice(long capacity, @Nullable Random asynchronous) {
+        this.capacity = capacity;
+        this.asynchronous = asynchronous;
+    }
+
+    /** The power goes: of what was not flushed each sector is there or not. Channels of before are dead. */
+    void crash(Random random, int percentLost) {
+        for (Channel channel : channels) {
+            channel.dead = true;
+            for (BlockIo io : channel.pending) {
+                if (io.operation == BlockIo.WRITE && random.nextBoolean()) {
+                    channel.write(io, cached);
+                }
+            }
+        }
+        channels.clear();
+        cached.forEach((sector, data) -> {
+            if (random.nextInt(100) >= percentLost) {
+                durable.put(sector, data);
+            }
+        });
+        cached.clear();
+    }
+
+    /** The process dies, the disk goes on. */
+    void kill() {
+        for (Channel channel : channels) {
+            channel.dead = true;
+        }
+        channels.clear();
+    }
+
+    byte[] sector(long number) {
+        byte[] data = cached.get(number);
+        if (data == null) {
+            data = durable.get(number);
+        }
+        return data == null ? new byte[SECTOR] : data;
+    }
+
+    /** Changes one byte behind everyone's back. */
+    void flipByte(long offset) {
+        byte[] data = sector(offset / SECTOR).clone();
+        data[(int) (offset % SECTOR)] ^= 0x55;
+        durable.put(offset / SECTOR, data);
+        cached.remove(offset / SECTOR);
+    }
+
+    byte[] readBlock(long block) {
+        byte[] result = new byte[4096];
+        for (int i = 0; i < 8; i++) {
+            System.arraycopy(sector(block * 8 + i), 0, result, i * SECTOR, SECTOR);
+        }
+        return result;
+    }
+
+    void writeBlock(long block, byte[] data) {
+        for (int i = 0; i < 8; i++) {
+            byte[] sector = new byte[SECTOR];
+            System.arraycopy(data, i * SECTOR, sector, 0, SECTOR);
+            durable.put(block * 8 + i, sector);
+            cached.remove(block * 8 + i);
+        }
+    }
+
+    @Override
+    public String name() {
+        return "crash device";
+    }
+
+    @Override
+    public int blockSize() {
+        return SECTOR;
+    }
+
+    @Override
+    public long capacityBytes() {
+        return capacity;
+    }
+
+    @Override
+    public boolean hasVolatileCache() {
+        return true;
+    }
+
+    @Override
+    public int atomicWriteBytes() {
+        return SECTOR;
+    }
+
+    @Override
+    public boolean supportsDiscard() {
+        return false;
+    }
+
+    @Override
+    public int memoryAlignment() {
+        return 1;
+    }
+
+    @Override
+    public BlockChannel openChannel(Reactor reactor) {
+        Channel channel = new Channel(reactor);
+        channels.add(channel);
+        reactor.addPoller(channel);
+        return channel;
+    }
+
+    @Override
+    public void close() {}
+
+    private final class Channel implements BlockChannel, Poller {
+        private final Reactor reactor;
+        private final List<BlockIo> pending = new ArrayList<>();
+        private boolean dead;
+
+        Channel(Reactor reactor) {
+            this.reactor = reactor;
+        }
+
+        @Override
+        public int submit(BlockIo io) {
+            if (asynchronous == null) {
+                return perform(io);
+            }
+            pending.add(io);
+            return PENDING;
+        }
+
+        private int perform(BlockIo io) {
+            if (dead) {
+                return -Errno.EIO;
+            }
+            switch (io.operation) {
+                case BlockIo.READ -> read(io);
+                case BlockIo.WRITE -> {
+                    writes++;
+                    if (failWritesAfter-- <= 0) {
+                        return -Errno.EIO;
+                    }
+                    write(io, cached);
+                    if ((io.flags & BlockIo.FLAG_FUA) != 0) {
+                        write(io, durable);
+                        for (long s = io.offsetBytes / SECTOR; s < (io.offsetBytes + io.lengthBytes) / SECTOR; s++) {
+                            cached.remove(s);
+                        }
+                    }
+                }
+                case BlockIo.FLUSH -> {
+                    flushes++;
+                    durable.putAll(cached);
+                    cached.clear();
+                }
+                default -> {
+                    return -Errno.EINVAL;
+                }
+            }
+            return 0;
+        }
+
+        private void read(BlockIo io) {
+            byte[] all = new byte[(int) io.lengthBytes];
+            for (int at = 0; at < all.length; at += SECTOR) {
+                System.arraycopy(sector((io.offsetBytes + at) / SECTOR), 0, all, at, SECTOR);
+            }
+            int at = 0;
+            for (int i = 0; i < io.iovecCount; i++) {
+                int length = (int) Iovecs.length(io.iovecsAddress, i);
+                Memory.copyFromArray(all, at, Iovecs.base(io.iovecsAddress, i), length);
+                at += length;
+            }
+        }
+
+        private void write(BlockIo io, Map<Long, byte[]> to) {
+            byte[] all = new byte[(int) io.lengthBytes];
+            int at = 0;
+            for (int i = 0; i < io.iovecCount; i++) {
+                int length = (int) Iovecs.length(io.iovecsAddress, i);
+                Memory.copyToArray(Iovecs.base(io.iovecsAddress, i), all, at, length);
+                at += length;
+            }
+            for (at = 0; at < all.length; at += SECTOR) {
+                byte[] sector = new byte[SECTOR];
+                System.arraycopy(all, at, sector, 0, SECTOR);
+                to.put((io.offsetBytes + at) / SECTOR, sector);
+            }
+        }
+
+        @Override
+        public int poll() {
+            Random random = asynchronous;
+            if (random == null || pending.isEmpty() || random.nextInt(3) == 0) {
+                return pending.size();
+            }
+            BlockIo io = pending.remove(random.nextInt(pending.size()));
+            io.onComplete(perform(io));
+            return 1;
+        }
+
+        @Override
+        public boolean prepareToSleep() {
+            return pending.isEmpty();
+        }
+
+        @Override
+        public void wake() {}
+
+        @Override
+        public int inFlight() {
+            return pending.size();
+        }
+
+        @Override
+        public void close() {
+            reactor.removePoller(this);
+            channels.remove(this);
+        }
+    }
+}
