@@ -344,7 +344,7 @@ public final class FuseClient {
     }
 
     public void setxattr(long nodeid, String name, byte[] value, int flags) throws IOException {
-        byte[] head = names(FUSE_SETXATTR_IN_SIZE, name);
+        byte[] head = names(FUSE_COMPAT_SETXATTR_IN_SIZE, name);
         wrap(head).putInt(0, value.length).putInt(4, flags);
         byte[] arguments = Arrays.copyOf(head, head.length + value.length);
         System.arraycopy(value, 0, arguments, head.length, value.length);

@@ -131,7 +131,7 @@ final class FuseWire {
     static final int FUSE_FALLOCATE_IN_SIZE = 32;
     static final int FUSE_LSEEK_IN_SIZE = 24;
     static final int FUSE_LSEEK_OUT_SIZE = 8;
-    static final int FUSE_SETXATTR_IN_SIZE = 8;
+    static final int FUSE_COMPAT_SETXATTR_IN_SIZE = 8;
     static final int FUSE_GETXATTR_IN_SIZE = 8;
     static final int FUSE_GETXATTR_OUT_SIZE = 8;
     static final int FUSE_ACCESS_IN_SIZE = 8;
