@@ -250,6 +250,11 @@ public final class BlobStore {
         return prepare(k0, k1, 0, true);
     }
 
+    /** As {@link #prepare}, for a small put that is part of a change that frees space: may use the reserve, too. */
+    public int prepareInReserve(long k0, long k1, int valueBytes) {
+        return prepare(k0, k1, valueBytes, true);
+    }
+
     private int prepare(long k0, long k1, int valueBytes, boolean deleting) {
         if (failure != 0 || options.readOnly()) {
             return -Errno.EROFS;

@@ -1,0 +1,88 @@
+package io.vhostfs.blobfs;
+
+import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.fsdev.FsAttributes;
+import io.vhostfs.fsdev.FsOp;
+import io.vhostfs.fsdev.FsRequest;
+import org.jspecify.annotations.Nullable;
+
+/** Changes of attributes, and what OPEN and CREATE answer. Home reactor. */
+final class Attributes {
+    private final Volume volume;
+
+    Attributes(Volume volume) {
+        this.volume = volume;
+    }
+
+    /** SETATTR without a size. */
+    int set(FsRequest r, Inode inode) {
+        if (r.valid != 0) {
+            int s = volume.prepareInode(inode.number);
+            if (s == BlobStore.OK) {
+                s = volume.store.begin(BlobStore.logBytes(Items.INODE_SIZE));
+            }
+            if (s != BlobStore.OK) {
+                return s;
+            }
+            inode.beginChange();
+            apply(r, inode, volume.now());
+            inode.endChange();
+            volume.putInode(inode);
+            volume.store.end();
+            volume.changed(inode);
+        }
+        inode.fill(r.attributes);
+        return BlobStore.OK;
+    }
+
+    /** Between the inode's beginChange and endChange: all of a SETATTR but the size. */
+    void apply(FsRequest r, Inode inode, long nowNs) {
+        int valid = r.valid;
+        FsAttributes a = r.newAttributes;
+        if (((valid & (FsRequest.SET_UID | FsRequest.SET_GID)) != 0 && !inode.isDirectory())
+                || (valid & FsRequest.SET_KILL_PRIVILEGES) != 0) {
+            inode.mode = Modes.withoutPrivileges(inode.mode);
+        }
+        if ((valid & FsRequest.SET_MODE) != 0) {
+            inode.mode = (inode.mode & Modes.S_IFMT) | (a.mode & Modes.PERMISSIONS);
+        }
+        if ((valid & FsRequest.SET_UID) != 0) {
+            inode.uid = a.uid;
+        }
+        if ((valid & FsRequest.SET_GID) != 0) {
+            inode.gid = a.gid;
+        }
+        if ((valid & (FsRequest.SET_ATIME | FsRequest.SET_ATIME_NOW)) != 0) {
+            inode.accessTimeNs = (valid & FsRequest.SET_ATIME_NOW) != 0 ? nowNs : a.accessTimeNs;
+        }
+        if ((valid & (FsRequest.SET_MTIME | FsRequest.SET_MTIME_NOW)) != 0) {
+            inode.modifyTimeNs = (valid & FsRequest.SET_MTIME_NOW) != 0 ? nowNs : a.modifyTimeNs;
+        } else if ((valid & FsRequest.SET_SIZE) != 0) {
+            inode.modifyTimeNs = nowNs;
+        }
+        inode.changeTimeNs = (valid & FsRequest.SET_CTIME) != 0 ? a.changeTimeNs : nowNs;
+    }
+
+    /** Between the inode's beginChange and endChange: what truncation to 0 by an open does. */
+    void applyTruncation(FsRequest r, Inode inode, long nowNs) {
+        if (r.operation == FsOp.SETATTR) {
+            apply(r, inode, nowNs);
+            return;
+        }
+        inode.mode = r.killPrivileges ? Modes.withoutPrivileges(inode.mode) : inode.mode;
+        inode.modifyTimeNs = nowNs;
+        inode.changeTimeNs = nowNs;
+    }
+
+    /** The answer of OPEN, CREATE and OPENDIR. */
+    void setOpened(FsRequest r, Inode inode, @Nullable OpenFile opened) {
+        if (opened == null) {
+            throw new IllegalStateException("open without a handle");
+        }
+        r.handle = opened.handle();
+        inode.fill(r.attributes);
+        if (r.operation == FsOp.CREATE) {
+            ((BlobFsClient) r.client).addReference(inode.number);
+        }
+    }
+}

@@ -1,0 +1,243 @@
+package io.vhostfs.blobfs;
+
+import io.vhostfs.fsdev.FsAttributes;
+import io.vhostfs.memory.Memory;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One inode in memory: what its item in the tree says, with time stamps that may be newer, and its extent map.
+ *
+ * <p>Invariant: written by the home reactor only, between {@link #beginChange} and {@link #endChange} for what others
+ * read; these look through {@link #readVersion} and {@link #isVersion}. Pooled: who holds one across a wait has
+ * pinned it, others check {@link #number} again.
+ */
+final class Inode {
+    private static final VarHandle VERSION;
+
+    static {
+        try {
+            VERSION = MethodHandles.lookup().findVarHandle(Inode.class, "version", int.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
+    /** Odd while home changes fields. */
+    @SuppressWarnings("unused")
+    private int version;
+
+    long number;
+    int mode;
+    int flags;
+    long size;
+    /** Null until read from the tree. */
+    @Nullable
+    ExtentMap map;
+
+    /** Exclusive operations active or waiting: overwrites may not run beside without asking. */
+    int exclusives;
+
+    int uid;
+    int gid;
+    int links;
+    int deviceNumber;
+    int generation;
+    long blocks;
+    long accessTimeNs;
+    long modifyTimeNs;
+    long changeTimeNs;
+    long birthTimeNs;
+    /** Of a directory. */
+    long parent;
+    /** Counts changes of content that were written to the tree. */
+    long dataVersion;
+
+    // --- home only
+
+    /** Recently used: the clock hand passes it once more. */
+    boolean touched;
+    /** Time stamps here are newer than in the tree. */
+    boolean dirty;
+    /** Being removed from the tree. */
+    boolean purging;
+
+    int handles;
+    int pins;
+    /** The store's sequence after the last change of this inode, its items or its entries. */
+    long changedSequence;
+
+    @Nullable
+    Inode dirtyPrevious;
+
+    @Nullable
+    Inode dirtyNext;
+
+    /** In the list of inodes without links. */
+    @Nullable
+    Inode orphanPrevious;
+
+    @Nullable
+    Inode orphanNext;
+
+    /** Extents read so far, while the map is being read. */
+    ExtentMap.@Nullable Builder loading;
+
+    /** Operations on ranges of the file, active and waiting. */
+    @Nullable
+    FileOp activeRanges;
+
+    @Nullable
+    FileOp firstWaiting;
+
+    @Nullable
+    FileOp lastWaiting;
+
+    /** Counts operations that stopped waiting. */
+    int rangeChanges;
+
+    /** Waiting operations are being resumed. */
+    boolean waking;
+
+    /** Whether an idle object: in nobody's hands, and nothing in it that the tree has not. */
+    boolean isEvictable() {
+        return handles == 0 && pins == 0 && !dirty && links != 0 && activeRanges == null && firstWaiting == null;
+    }
+
+    boolean isDirectory() {
+        return (mode & Modes.S_IFMT) == Modes.S_IFDIR;
+    }
+
+    boolean isRegular() {
+        return (mode & Modes.S_IFMT) == Modes.S_IFREG;
+    }
+
+    boolean isInline() {
+        return (flags & Items.FLAG_INLINE) != 0;
+    }
+
+    // --- consistent reading by other reactors
+
+    void beginChange() {
+        VERSION.setOpaque(this, version + 1);
+        VarHandle.storeStoreFence();
+    }
+
+    void endChange() {
+        VERSION.setRelease(this, version + 1);
+    }
+
+    /** An even number when a consistent read may begin. */
+    int readVersion() {
+        return (int) VERSION.getAcquire(this);
+    }
+
+    /** Whether nothing changed since {@link #readVersion}. */
+    boolean isVersion(int v) {
+        VarHandle.loadLoadFence();
+        return (int) VERSION.getOpaque(this) == v;
+    }
+
+    void fill(FsAttributes a) {
+        a.inode = number;
+        a.generation = generation;
+        a.sizeBytes = size;
+        a.blocks = blocks << (Items.BLOCK_SHIFT - 9);
+        a.accessTimeNs = accessTimeNs;
+        a.modifyTimeNs = modifyTimeNs;
+        a.changeTimeNs = changeTimeNs;
+        a.birthTimeNs = birthTimeNs;
+        a.mode = mode;
+        a.linkCount = links;
+        a.uid = uid;
+        a.gid = gid;
+        a.deviceNumber = deviceNumber;
+        a.blockSize = Items.BLOCK_SIZE;
+    }
+
+    void encode(long to) {
+        Memory.putInt(to, Items.VERSION);
+        Memory.putInt(to + Items.INODE_FLAGS_OFFSET, flags);
+        Memory.putInt(to + Items.INODE_MODE_OFFSET, mode);
+        Memory.putInt(to + Items.INODE_UID_OFFSET, uid);
+        Memory.putInt(to + Items.INODE_GID_OFFSET, gid);
+        Memory.putInt(to + Items.INODE_LINKS_OFFSET, links);
+        Memory.putInt(to + Items.INODE_DEVICE_OFFSET, deviceNumber);
+        Memory.putInt(to + Items.INODE_GENERATION_OFFSET, generation);
+        Memory.putLong(to + Items.INODE_SIZE_OFFSET, size);
+        Memory.putLong(to + Items.INODE_BLOCKS_OFFSET, blocks);
+        Memory.putLong(to + Items.INODE_ATIME_OFFSET, accessTimeNs);
+        Memory.putLong(to + Items.INODE_MTIME_OFFSET, modifyTimeNs);
+        Memory.putLong(to + Items.INODE_CTIME_OFFSET, changeTimeNs);
+        Memory.putLong(to + Items.INODE_BTIME_OFFSET, birthTimeNs);
+        Memory.putLong(to + Items.INODE_PARENT_OFFSET, parent);
+        Memory.putLong(to + Items.INODE_DATA_VERSION_OFFSET, dataVersion);
+        for (int at = Items.INODE_DATA_VERSION_OFFSET + 8; at < Items.INODE_SIZE; at += 8) {
+            Memory.putLong(to + at, 0);
+        }
+    }
+
+    /** Takes over an inode item that {@link #isValidItem} found good. */
+    void decode(long inodeNumber, long from) {
+        beginChange();
+        number = inodeNumber;
+        flags = Memory.getInt(from + Items.INODE_FLAGS_OFFSET);
+        mode = Memory.getInt(from + Items.INODE_MODE_OFFSET);
+        uid = Memory.getInt(from + Items.INODE_UID_OFFSET);
+        gid = Memory.getInt(from + Items.INODE_GID_OFFSET);
+        links = Memory.getInt(from + Items.INODE_LINKS_OFFSET);
+        deviceNumber = Memory.getInt(from + Items.INODE_DEVICE_OFFSET);
+        generation = Memory.getInt(from + Items.INODE_GENERATION_OFFSET);
+        size = Memory.getLong(from + Items.INODE_SIZE_OFFSET);
+        blocks = Memory.getLong(from + Items.INODE_BLOCKS_OFFSET);
+        accessTimeNs = Memory.getLong(from + Items.INODE_ATIME_OFFSET);
+        modifyTimeNs = Memory.getLong(from + Items.INODE_MTIME_OFFSET);
+        changeTimeNs = Memory.getLong(from + Items.INODE_CTIME_OFFSET);
+        birthTimeNs = Memory.getLong(from + Items.INODE_BTIME_OFFSET);
+        parent = Memory.getLong(from + Items.INODE_PARENT_OFFSET);
+        dataVersion = Memory.getLong(from + Items.INODE_DATA_VERSION_OFFSET);
+        map = blocks == 0 || (flags & Items.FLAG_INLINE) != 0 ? ExtentMap.EMPTY : null;
+        endChange();
+        resetTransient();
+    }
+
+    /** Attributes straight from an item, for listings that need no inode object. */
+    static void decodeAttributes(long inodeNumber, long from, FsAttributes a) {
+        a.inode = inodeNumber;
+        a.generation = Memory.getInt(from + Items.INODE_GENERATION_OFFSET);
+        a.sizeBytes = Memory.getLong(from + Items.INODE_SIZE_OFFSET);
+        a.blocks = Memory.getLong(from + Items.INODE_BLOCKS_OFFSET) << (Items.BLOCK_SHIFT - 9);
+        a.accessTimeNs = Memory.getLong(from + Items.INODE_ATIME_OFFSET);
+        a.modifyTimeNs = Memory.getLong(from + Items.INODE_MTIME_OFFSET);
+        a.changeTimeNs = Memory.getLong(from + Items.INODE_CTIME_OFFSET);
+        a.birthTimeNs = Memory.getLong(from + Items.INODE_BTIME_OFFSET);
+        a.mode = Memory.getInt(from + Items.INODE_MODE_OFFSET);
+        a.linkCount = Memory.getInt(from + Items.INODE_LINKS_OFFSET);
+        a.uid = Memory.getInt(from + Items.INODE_UID_OFFSET);
+        a.gid = Memory.getInt(from + Items.INODE_GID_OFFSET);
+        a.deviceNumber = Memory.getInt(from + Items.INODE_DEVICE_OFFSET);
+        a.blockSize = Items.BLOCK_SIZE;
+    }
+
+    static boolean isValidItem(long address, int length) {
+        return length == Items.INODE_SIZE
+                && Memory.getUnsignedShort(address) == Items.VERSION
+                && Memory.getLong(address + Items.INODE_SIZE_OFFSET) >= 0
+                && Memory.getLong(address + Items.INODE_SIZE_OFFSET) <= Limits.MAX_FILE_BYTES;
+    }
+
+    void resetTransient() {
+        touched = true;
+        dirty = false;
+        purging = false;
+        waking = false;
+        exclusives = 0;
+        handles = 0;
+        pins = 0;
+        loading = null;
+        activeRanges = null;
+        firstWaiting = null;
+        lastWaiting = null;
+    }
+}

@@ -1,0 +1,199 @@
+package io.vhostfs.blobfs;
+
+import io.vhostfs.memory.Memory;
+
+/**
+ * Keys and values of everything the file system keeps in the store; docs/on-disk-format.md, "File system items".
+ *
+ * <p>A key is (inode number, type in the top 8 bits and a type's own 56 bits below). Every value starts with a version.
+ */
+final class Items {
+    static final int BLOCK_SHIFT = 12;
+    static final int BLOCK_SIZE = 1 << BLOCK_SHIFT;
+    static final int BLOCK_MASK = BLOCK_SIZE - 1;
+
+    static final int TYPE_SHIFT = 56;
+    static final long SUB_MASK = (1L << TYPE_SHIFT) - 1;
+
+    static final int TYPE_INODE = 1;
+    static final int TYPE_XATTR = 2;
+    static final int TYPE_DENTRY = 3;
+    static final int TYPE_EXTENT = 4;
+    static final int TYPE_INLINE = 5;
+    /** Under {@link #SYSTEM}: sub is the inode number. */
+    static final int TYPE_ORPHAN = 6;
+    /** Under {@link #SYSTEM}: sub is one of COUNTER_*. */
+    static final int TYPE_COUNTER = 7;
+    /** Under {@link #SYSTEM}. */
+    static final int TYPE_SUPER = 8;
+
+    /** First key part of the items that belong to no inode: above every inode number. */
+    static final long SYSTEM = 1L << 56;
+
+    static final long COUNTER_NEXT_INODE = 1;
+
+    static final int VERSION = 1;
+
+    // --- INODE
+
+    static final int INODE_SIZE = 128;
+    static final int INODE_VERSION_OFFSET = 0;
+    static final int INODE_FLAGS_OFFSET = 4;
+    static final int INODE_MODE_OFFSET = 8;
+    static final int INODE_UID_OFFSET = 12;
+    static final int INODE_GID_OFFSET = 16;
+    static final int INODE_LINKS_OFFSET = 20;
+    static final int INODE_DEVICE_OFFSET = 24;
+    static final int INODE_GENERATION_OFFSET = 28;
+    static final int INODE_SIZE_OFFSET = 32;
+    static final int INODE_BLOCKS_OFFSET = 40;
+    static final int INODE_ATIME_OFFSET = 48;
+    static final int INODE_MTIME_OFFSET = 56;
+    static final int INODE_CTIME_OFFSET = 64;
+    static final int INODE_BTIME_OFFSET = 72;
+    static final int INODE_PARENT_OFFSET = 80;
+    static final int INODE_DATA_VERSION_OFFSET = 88;
+
+    /** Content, if any, is in INLINE items and there are no extents. */
+    static final int FLAG_INLINE = 1;
+    /** There may be XATTR items. */
+    static final int FLAG_XATTRS = 1 << 1;
+    /** The block that holds the end of file may hold stale bytes behind it; zero them before the file grows over them. */
+    static final int FLAG_STALE_TAIL = 1 << 2;
+    /** A truncation was begun: extents behind the end of file are to be removed before anything else. */
+    static final int FLAG_TRUNCATING = 1 << 3;
+
+    static final int KNOWN_FLAGS = FLAG_INLINE | FLAG_XATTRS | FLAG_STALE_TAIL | FLAG_TRUNCATING;
+
+    // --- DENTRY
+
+    static final int DENTRY_VERSION_OFFSET = 0;
+    static final int DENTRY_TYPE_OFFSET = 1;
+    static final int DENTRY_NAME_LENGTH_OFFSET = 2;
+    static final int DENTRY_INODE_OFFSET = 8;
+    static final int DENTRY_NAME_OFFSET = 16;
+
+    // --- EXTENT
+
+    static final int EXTENT_SIZE = 16;
+    static final int EXTENT_VERSION_OFFSET = 0;
+    static final int EXTENT_FLAGS_OFFSET = 1;
+    static final int EXTENT_LENGTH_OFFSET = 4;
+    static final int EXTENT_BLOCK_OFFSET = 8;
+    static final int EXTENT_FLAG_UNWRITTEN = 1;
+
+    // --- INLINE (content of a small file; a symbolic link's target in one or two pieces)
+
+    static final int INLINE_VERSION_OFFSET = 0;
+    static final int INLINE_DATA_OFFSET = 8;
+    /** Bytes of a symbolic link's target in its first item. */
+    static final int SYMLINK_PIECE_BYTES = 3072;
+
+    // --- XATTR: sub is hash40 << 16 | collision << 8 | piece
+
+    static final int XATTR_VERSION_OFFSET = 0;
+    static final int XATTR_NAME_LENGTH_OFFSET = 1;
+    static final int XATTR_VALUE_LENGTH_OFFSET = 4;
+    /** In piece 0: the name, then the value's start; in the others: more of the value. */
+    static final int XATTR_DATA_OFFSET = 8;
+
+    /** Bytes of value in each piece but the last. */
+    static final int XATTR_PIECE_BYTES = 3600;
+
+    // --- ORPHAN
+
+    static final int ORPHAN_SIZE = 8;
+    static final int ORPHAN_VERSION_OFFSET = 0;
+    static final int ORPHAN_REASON_OFFSET = 1;
+    /** No directory entry is left: the inode goes when nobody uses it. */
+    static final int ORPHAN_UNLINKED = 1;
+    /** See {@link #FLAG_TRUNCATING}. */
+    static final int ORPHAN_TRUNCATING = 2;
+
+    // --- COUNTER
+
+    static final int COUNTER_SIZE = 16;
+    static final int COUNTER_VERSION_OFFSET = 0;
+    static final int COUNTER_VALUE_OFFSET = 8;
+
+    // --- SUPER
+
+    static final int SUPER_SIZE = 64;
+    static final int SUPER_VERSION_OFFSET = 0;
+    static final int SUPER_COMPATIBLE_OFFSET = 8;
+    static final int SUPER_READ_ONLY_COMPATIBLE_OFFSET = 16;
+    static final int SUPER_INCOMPATIBLE_OFFSET = 24;
+    static final int SUPER_CREATED_OFFSET = 32;
+
+    private Items() {}
+
+    static long key(int type, long sub) {
+        return (long) type << TYPE_SHIFT | sub;
+    }
+
+    static int type(long k1) {
+        return (int) (k1 >>> TYPE_SHIFT);
+    }
+
+    static long sub(long k1) {
+        return k1 & SUB_MASK;
+    }
+
+    static final long INODE_KEY = key(TYPE_INODE, 0);
+    static final long INLINE_KEY = key(TYPE_INLINE, 0);
+    static final long INLINE_KEY2 = key(TYPE_INLINE, 1);
+    static final long SUPER_KEY = key(TYPE_SUPER, 0);
+    static final long NEXT_INODE_KEY = key(TYPE_COUNTER, COUNTER_NEXT_INODE);
+
+    static long extentKey(long fileBlock) {
+        return key(TYPE_EXTENT, fileBlock);
+    }
+
+    static long orphanKey(long inode) {
+        return key(TYPE_ORPHAN, inode);
+    }
+
+    static void encodeExtent(long to, long diskBlock, int lengthBlocks, boolean unwritten) {
+        Memory.putInt(to, VERSION | (unwritten ? EXTENT_FLAG_UNWRITTEN << 8 : 0));
+        Memory.putInt(to + EXTENT_LENGTH_OFFSET, lengthBlocks);
+        Memory.putLong(to + EXTENT_BLOCK_OFFSET, diskBlock);
+    }
+
+    static void encodeOrphan(long to, int reason) {
+        Memory.putLong(to, VERSION | (long) reason << 8);
+    }
+
+    static void encodeCounter(long to, long value) {
+        Memory.putLong(to, VERSION);
+        Memory.putLong(to + COUNTER_VALUE_OFFSET, value);
+    }
+
+    /** Header of an INLINE item; the data follows at {@link #INLINE_DATA_OFFSET}. */
+    static void encodeInlineHeader(long to) {
+        Memory.putLong(to, VERSION);
+    }
+
+    static int encodeDentry(long to, long inode, int type, long nameAddress, int nameLength) {
+        Memory.putLong(to, VERSION | (long) type << 8 | (long) nameLength << 16);
+        Memory.putLong(to + DENTRY_INODE_OFFSET, inode);
+        Memory.copy(nameAddress, to + DENTRY_NAME_OFFSET, nameLength);
+        return DENTRY_NAME_OFFSET + nameLength;
+    }
+
+    /** Whether a value is a directory entry whose lengths agree. */
+    static boolean isDentry(long address, int length) {
+        return length >= DENTRY_NAME_OFFSET
+                && Memory.getUnsignedByte(address) == VERSION
+                && DENTRY_NAME_OFFSET + Memory.getUnsignedByte(address + DENTRY_NAME_LENGTH_OFFSET) == length;
+    }
+
+    /** Whether a value is an extent that lies within a store of so many blocks. */
+    static boolean isExtent(long value, int length, long totalBlocks) {
+        if (length != EXTENT_SIZE || Memory.getUnsignedByte(value) != VERSION) {
+            return false;
+        }
+        int blocks = Memory.getInt(value + EXTENT_LENGTH_OFFSET);
+        long disk = Memory.getLong(value + EXTENT_BLOCK_OFFSET);
+        return blocks > 0 && blocks <= Limits.MAX_EXTENT_BLOCKS && disk > 0 && disk <= totalBlocks - blocks;
+    }
+}

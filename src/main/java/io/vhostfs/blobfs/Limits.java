@@ -1,0 +1,47 @@
+package io.vhostfs.blobfs;
+
+/** Every limit of the file system, with its reason. */
+final class Limits {
+    /** NAME_MAX of Linux. */
+    static final int MAX_NAME_BYTES = 255;
+    /** PATH_MAX of Linux, without the NUL. */
+    static final int MAX_SYMLINK_BYTES = 4095;
+    /** As ext4: what old tools hold in 16 bits. */
+    static final int MAX_LINKS = 65_000;
+    /** One exbibyte: block numbers and sizes stay far from the sign bit. */
+    static final long MAX_FILE_BYTES = 1L << 60;
+    /** Larger reads and writes are cut short; the FUSE layer sends at most 1 MiB, and a write is one group. */
+    static final int MAX_IO_BYTES = 2 << 20;
+    /** Files up to here live in the tree: half of the largest value, so that nodes stay well filled. */
+    static final int MAX_INLINE_BYTES = 2000;
+    /** XATTR_SIZE_MAX of Linux. */
+    static final int MAX_XATTR_BYTES = 65_536;
+    /** XATTR_NAME_MAX of Linux. */
+    static final int MAX_XATTR_NAME_BYTES = 255;
+    /** XATTR_LIST_MAX of Linux: all names of an inode, each with its NUL. */
+    static final int MAX_XATTR_LIST_BYTES = 65_536;
+    /** Entries whose names have the same 40 or 48 bits of keyed hash: what the keys have room for. */
+    static final int MAX_COLLISIONS = 256;
+    /** Extents or items one atomic group changes: its nodes must fit the tree's cache all at once. */
+    static final int MAX_GROUP_ITEMS = 64;
+    /** An extent's length: what an int holds with room for the flag. */
+    static final int MAX_EXTENT_BLOCKS = 1 << 30;
+    /** Inode numbers reserved in one durable step. */
+    static final int INODE_BATCH = 1024;
+    /** Inodes cached without being in use: about 200 bytes each. */
+    static final int MAX_CACHED_INODES = 1 << 16;
+    /** Inodes with time stamps not yet in the tree; more start a write-back. */
+    static final int MAX_DIRTY_INODES = 4096;
+    /** Time stamps reach the tree at the latest after this. */
+    static final long WRITE_BACK_NS = 5_000_000_000L;
+    /** References one client may hold: its kernel caches at most so many inodes. 16 bytes each, half filled. */
+    static final int MAX_CLIENT_REFERENCES = 1 << 23;
+    /** Files one client may hold open. */
+    static final int MAX_CLIENT_HANDLES = 1 << 20;
+    /** Memory for bounce buffers. */
+    static final long MAX_BOUNCE_BYTES = 256L << 20;
+    /** Reactors that may send requests. */
+    static final int MAX_REACTORS = 64;
+
+    private Limits() {}
+}

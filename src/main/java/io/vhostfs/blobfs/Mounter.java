@@ -1,0 +1,68 @@
+package io.vhostfs.blobfs;
+
+import io.vhostfs.bdev.BlockChannel;
+import io.vhostfs.bdev.BlockDevice;
+import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.memory.Memory;
+import io.vhostfs.os.Errno;
+import io.vhostfs.reactor.Reactor;
+
+/** Reads what a mount needs: the file system's own header and the counter of inode numbers. Home reactor. */
+final class Mounter extends BlobStore.Parkable {
+    private final BlobStore store;
+    private final Reactor home;
+    private final BlockDevice device;
+    private final BlockChannel channel;
+    private final BlobFs.MountListener listener;
+
+    Mounter(BlobStore store, Reactor home, BlockDevice device, BlockChannel channel, BlobFs.MountListener listener) {
+        this.store = store;
+        this.home = home;
+        this.device = device;
+        this.channel = channel;
+        this.listener = listener;
+    }
+
+    @Override
+    public void unpark() {
+        run();
+    }
+
+    void run() {
+        int s = store.find(Items.SYSTEM, Items.SUPER_KEY);
+        if (s != BlobStore.OK) {
+            failed(s, "there is no file system in the store: make one with mkfs");
+            return;
+        }
+        long value = store.valueAddress;
+        if (store.valueLength != Items.SUPER_SIZE || Memory.getUnsignedByte(value) != Items.VERSION) {
+            failed(-Errno.EINVAL, "the file system is of a version this program does not know");
+            return;
+        }
+        long incompatible = Memory.getLong(value + Items.SUPER_INCOMPATIBLE_OFFSET)
+                | Memory.getLong(value + Items.SUPER_READ_ONLY_COMPATIBLE_OFFSET);
+        if (incompatible != 0) {
+            failed(
+                    -Errno.EINVAL,
+                    "the file system uses features this program does not know: 0x" + Long.toHexString(incompatible));
+            return;
+        }
+        s = store.find(Items.SYSTEM, Items.NEXT_INODE_KEY);
+        if (s != BlobStore.OK || store.valueLength != Items.COUNTER_SIZE) {
+            failed(s == BlobStore.OK ? -Errno.EIO : s, "the counter of inode numbers is damaged: run fsck");
+            return;
+        }
+        long nextInode = Memory.getLong(store.valueAddress + Items.COUNTER_VALUE_OFFSET);
+        listener.onMounted(new BlobFs(store, home, device, channel, new NameHash(store.hashSeed()), nextInode));
+    }
+
+    private void failed(int status, String why) {
+        if (status == BlobStore.NOT_RESIDENT) {
+            store.park(this);
+        } else if (status == BlobStore.NOT_FOUND) {
+            listener.onFailed(-Errno.EINVAL, why);
+        } else {
+            listener.onFailed(status, status == -Errno.EIO ? why + " (" + Errno.name(status) + ")" : why);
+        }
+    }
+}

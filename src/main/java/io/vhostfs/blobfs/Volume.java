@@ -1,0 +1,443 @@
+package io.vhostfs.blobfs;
+
+import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.memory.Memory;
+import io.vhostfs.os.Errno;
+import io.vhostfs.reactor.Message;
+import io.vhostfs.reactor.Reactor;
+import java.lang.foreign.Arena;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What all operations share: the store, the inodes in memory, the clients, scratch memory.
+ *
+ * <p>Methods that may fail return null or a status other than {@link BlobStore#OK} and leave the reason in {@link
+ * #status}: {@link BlobStore#NOT_RESIDENT} (park the request and run it again) or a negative errno. Home reactor.
+ */
+final class Volume {
+    final BlobStore store;
+    final Reactor home;
+    final InodeTable inodes = new InodeTable();
+    final NameHash hash;
+
+    /** Room for a value being put. */
+    final long scratch;
+    /** Room for a name or a value copied out of the store. */
+    final long scratch2;
+
+    private static final int SCRATCH_BYTES = 4096;
+
+    /** Why the last call failed. */
+    int status;
+
+    private BlobFsClient[] clients = new BlobFsClient[4];
+    private int clientCount;
+
+    private long nextInode;
+    /** Durably reserved up to here. */
+    private long inodeLimit;
+
+    @Nullable
+    private Inode firstDirty;
+
+    private int dirtyCount;
+
+    @Nullable
+    private Inode firstOrphan;
+
+    private final WriteBackTimer writeBackTimer = new WriteBackTimer();
+    private boolean stopped;
+
+    @SuppressWarnings("unused") // holds the scratch memory
+    private final Arena arena = Arena.ofAuto();
+
+    Volume(BlobStore store, Reactor home, NameHash hash, long nextInode) {
+        this.store = store;
+        this.home = home;
+        this.hash = hash;
+        this.nextInode = nextInode;
+        this.inodeLimit = nextInode;
+        scratch = arena.allocate(SCRATCH_BYTES, 64).address();
+        scratch2 = arena.allocate(SCRATCH_BYTES, 64).address();
+    }
+
+    long now() {
+        return home.wallClockNs();
+    }
+
+    // --- clients
+
+    void addClient(BlobFsClient client) {
+        if (clientCount == clients.length) {
+            clients = Arrays.copyOf(clients, 2 * clientCount);
+        }
+        clients[clientCount++] = client;
+    }
+
+    void removeClient(BlobFsClient client) {
+        for (int i = 0; i < clientCount; i++) {
+            if (clients[i] == client) {
+                System.arraycopy(clients, i + 1, clients, i, --clientCount - i);
+                return;
+            }
+        }
+    }
+
+    boolean isReferenced(long inode) {
+        for (int i = 0; i < clientCount; i++) {
+            if (clients[i].holds(inode)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    // --- inodes
+
+    /** The inode a client names, or null: -ESTALE when it has no reference to it. */
+    @Nullable
+    Inode inode(BlobFsClient client, long number) {
+        if (!client.holds(number)) {
+            status = -Errno.ESTALE;
+            return null;
+        }
+        return load(number);
+    }
+
+    /** As {@link #inode}; -ENOTDIR when it is not a directory. */
+    @Nullable
+    Inode directory(BlobFsClient client, long number) {
+        Inode inode = inode(client, number);
+        if (inode != null && !inode.isDirectory()) {
+            status = -Errno.ENOTDIR;
+            return null;
+        }
+        return inode;
+    }
+
+    /** The inode by handle when there is one, else by number. */
+    @Nullable
+    Inode opened(BlobFsClient client, long number, long handle) {
+        if (handle == 0) {
+            return inode(client, number);
+        }
+        OpenFile file = client.file(handle);
+        Inode inode = file == null ? null : file.inode;
+        if (inode == null || inode.number != number) {
+            status = -Errno.EBADF;
+            return null;
+        }
+        return inode;
+    }
+
+    @Nullable
+    Inode load(long number) {
+        Inode inode = inodes.get(number);
+        if (inode != null) {
+            inode.touched = true;
+            return inode;
+        }
+        return loadSlow(number);
+    }
+
+    @Nullable
+    private Inode loadSlow(long number) {
+        if (number <= 0 || number >= Items.SYSTEM) {
+            status = -Errno.ESTALE;
+            return null;
+        }
+        int r = store.find(number, Items.INODE_KEY);
+        if (r != BlobStore.OK) {
+            status = r == BlobStore.NOT_FOUND ? -Errno.ESTALE : r;
+            return null;
+        }
+        if (!Inode.isValidItem(store.valueAddress, store.valueLength)) {
+            status = -Errno.EIO;
+            return null;
+        }
+        Inode inode = inodes.obtain();
+        inode.decode(number, store.valueAddress);
+        inode.changedSequence = store.sequence();
+        inodes.put(inode);
+        return inode;
+    }
+
+    /** The parent of a directory, without making an inode object; 0 with {@link #status} when it fails. */
+    long parentOf(long directory) {
+        Inode inode = inodes.get(directory);
+        if (inode != null) {
+            return inode.parent;
+        }
+        int r = store.find(directory, Items.INODE_KEY);
+        if (r == BlobStore.OK && Inode.isValidItem(store.valueAddress, store.valueLength)) {
+            return Memory.getLong(store.valueAddress + Items.INODE_PARENT_OFFSET);
+        }
+        status = r == BlobStore.NOT_RESIDENT ? r : -Errno.EIO;
+        return 0;
+    }
+
+    /** The extents, read when need be. */
+    @Nullable
+    ExtentMap map(Inode inode) {
+        ExtentMap map = inode.map;
+        return map != null ? map : loadMap(inode);
+    }
+
+    @Nullable
+    private ExtentMap loadMap(Inode inode) {
+        ExtentMap.Builder builder = inode.loading;
+        if (builder == null) {
+            builder = new ExtentMap.Builder();
+            inode.loading = builder;
+        }
+        while (true) {
+            int r = store.ceiling(inode.number, Items.extentKey(builder.end()));
+            if (r == BlobStore.NOT_FOUND
+                    || (r == BlobStore.OK
+                            && (store.foundK0 != inode.number || Items.type(store.foundK1) != Items.TYPE_EXTENT))) {
+                break;
+            }
+            if (r == BlobStore.OK && !Items.isExtent(store.valueAddress, store.valueLength, store.totalBlocks())) {
+                r = -Errno.EIO;
+            }
+            if (r != BlobStore.OK) {
+                status = r;
+                return null;
+            }
+            long value = store.valueAddress;
+            boolean unwritten = (Memory.getByte(value + Items.EXTENT_FLAGS_OFFSET) & Items.EXTENT_FLAG_UNWRITTEN) != 0;
+            builder.add(
+                    Items.sub(store.foundK1),
+                    Memory.getLong(value + Items.EXTENT_BLOCK_OFFSET),
+                    Memory.getInt(value + Items.EXTENT_LENGTH_OFFSET) | (unwritten ? ExtentMap.UNWRITTEN : 0));
+        }
+        ExtentMap map = builder.build();
+        inode.loading = null;
+        inode.beginChange();
+        inode.map = map;
+        inode.endChange();
+        return map;
+    }
+
+    // --- new inode numbers
+
+    /** The number the next inode gets; taken by {@link #takeInodeNumber}. */
+    long nextInodeNumber() {
+        return nextInode;
+    }
+
+    /** Whether the group that makes the next inode must also put the counter. */
+    private boolean needsCounter() {
+        return nextInode == inodeLimit;
+    }
+
+    int prepareInodeNumber() {
+        return needsCounter() ? store.prepare(Items.SYSTEM, Items.NEXT_INODE_KEY, Items.COUNTER_SIZE) : BlobStore.OK;
+    }
+
+    int inodeNumberLogBytes() {
+        return needsCounter() ? BlobStore.logBytes(Items.COUNTER_SIZE) : 0;
+    }
+
+    /** Between begin and end. */
+    long takeInodeNumber() {
+        if (needsCounter()) {
+            inodeLimit += Limits.INODE_BATCH;
+            putCounter(inodeLimit);
+        }
+        return nextInode++;
+    }
+
+    /** Between begin and end: at an orderly end no number is skipped. */
+    void putCounter(long value) {
+        Items.encodeCounter(scratch, value);
+        store.put(Items.SYSTEM, Items.NEXT_INODE_KEY, scratch, Items.COUNTER_SIZE);
+    }
+
+    // --- changes of inodes
+
+    int prepareInode(long number) {
+        return store.prepare(number, Items.INODE_KEY, Items.INODE_SIZE);
+    }
+
+    /** For what frees space, or takes little when there is none: may use the reserve kept for deletes. */
+    int prepareInReserve(long k0, long k1, int valueBytes) {
+        return store.prepareInReserve(k0, k1, valueBytes);
+    }
+
+    int prepareInodeInReserve(long number) {
+        return prepareInReserve(number, Items.INODE_KEY, Items.INODE_SIZE);
+    }
+
+    /** Between begin and end. */
+    void putInode(Inode inode) {
+        inode.encode(scratch);
+        store.put(inode.number, Items.INODE_KEY, scratch, Items.INODE_SIZE);
+        clean(inode);
+    }
+
+    /** After end: what a later fsync of this inode must wait for. */
+    void changed(Inode inode) {
+        inode.changedSequence = store.sequence();
+    }
+
+    /** Sets mtime and ctime in memory only. */
+    void touchModified(Inode inode, long nowNs) {
+        inode.beginChange();
+        inode.modifyTimeNs = nowNs;
+        inode.changeTimeNs = nowNs;
+        inode.endChange();
+        markDirty(inode);
+    }
+
+    void markDirty(Inode inode) {
+        if (inode.dirty) {
+            return;
+        }
+        inode.dirty = true;
+        inode.dirtyPrevious = null;
+        inode.dirtyNext = firstDirty;
+        if (firstDirty != null) {
+            firstDirty.dirtyPrevious = inode;
+        }
+        firstDirty = inode;
+        dirtyCount++;
+        if (!writeBackTimer.armed) {
+            writeBackTimer.arm();
+        }
+    }
+
+    void clean(Inode inode) {
+        if (!inode.dirty) {
+            return;
+        }
+        inode.dirty = false;
+        dirtyCount--;
+        Inode next = inode.dirtyNext;
+        Inode previous = inode.dirtyPrevious;
+        if (previous == null) {
+            firstDirty = next;
+        } else {
+            previous.dirtyNext = next;
+        }
+        if (next != null) {
+            next.dirtyPrevious = previous;
+        }
+        inode.dirtyNext = null;
+        inode.dirtyPrevious = null;
+    }
+
+    int dirtyCount() {
+        return dirtyCount;
+    }
+
+    /** Writes one inode's time stamps to the tree when they are newer than it: OK, NOT_RESIDENT or a negative errno. */
+    int writeBack(Inode inode) {
+        if (!inode.dirty) {
+            return BlobStore.OK;
+        }
+        if (inode.links == 0) {
+            // Nobody will read it after a crash.
+            clean(inode);
+            return BlobStore.OK;
+        }
+        int r = prepareInode(inode.number);
+        if (r == BlobStore.OK) {
+            r = store.begin(BlobStore.logBytes(Items.INODE_SIZE));
+        }
+        if (r != BlobStore.OK) {
+            return r;
+        }
+        putInode(inode);
+        store.end();
+        changed(inode);
+        return BlobStore.OK;
+    }
+
+    /** Writes back all inodes; OK when none is left. */
+    int writeBackAll() {
+        while (firstDirty != null) {
+            int r = writeBack(firstDirty);
+            if (r != BlobStore.OK) {
+                return r;
+            }
+        }
+        return BlobStore.OK;
+    }
+
+    /** Writes time stamps back some time after they changed, a few inodes per turn. */
+    private final class WriteBackTimer extends BlobStore.Parkable implements Message {
+        private boolean armed;
+
+        void arm() {
+            armed = true;
+            home.schedule(Limits.WRITE_BACK_NS, this);
+        }
+
+        @Override
+        public void unpark() {
+            run();
+        }
+
+        @Override
+        public void run() {
+            armed = false;
+            int r = BlobStore.OK;
+            for (int i = 0; i < Limits.MAX_GROUP_ITEMS && firstDirty != null && r == BlobStore.OK; i++) {
+                r = writeBack(firstDirty);
+            }
+            if (stopped) {
+                return;
+            }
+            if (r == BlobStore.NOT_RESIDENT) {
+                armed = true;
+                store.park(this);
+            } else if (firstDirty != null) {
+                // After an error (a store gone read-only) there is no hurry.
+                armed = true;
+                home.schedule(r == BlobStore.OK ? 0 : Limits.WRITE_BACK_NS, this);
+            }
+        }
+    }
+
+    /** No more background work: the file system is being unmounted. */
+    void stop() {
+        stopped = true;
+    }
+
+    // --- inodes without links
+
+    /** To be called when the last link is gone, after the inode's links are set to 0. */
+    void addOrphan(Inode inode) {
+        inode.orphanPrevious = null;
+        inode.orphanNext = firstOrphan;
+        if (firstOrphan != null) {
+            firstOrphan.orphanPrevious = inode;
+        }
+        firstOrphan = inode;
+    }
+
+    @Nullable
+    Inode firstOrphan() {
+        return firstOrphan;
+    }
+
+    /** The inode is gone from the tree: forgets it. */
+    void dropOrphan(Inode inode) {
+        Inode next = inode.orphanNext;
+        Inode previous = inode.orphanPrevious;
+        if (previous == null) {
+            firstOrphan = next;
+        } else {
+            previous.orphanNext = next;
+        }
+        if (next != null) {
+            next.orphanPrevious = previous;
+        }
+        inode.orphanNext = null;
+        inode.orphanPrevious = null;
+        clean(inode);
+        inodes.remove(inode);
+    }
+}

@@ -1,0 +1,341 @@
+package io.vhostfs.blobfs;
+
+import io.vhostfs.bdev.BlockIo;
+import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.fsdev.FsRequest;
+import io.vhostfs.memory.Iovecs;
+import io.vhostfs.memory.Memory;
+import io.vhostfs.os.Errno;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The phases of a write that allocates, extends, or covers blocks only in part; see {@link FileChanges}.
+ *
+ * <p>Pieces of the range: blocks that have data (written in place), unwritten ones (written in place, then made data), and
+ * newly reserved ones.
+ */
+final class WriteSteps {
+    private final Volume volume;
+    private final BlobStore store;
+    private final ExtentEdit edit;
+
+    WriteSteps(Volume volume, ExtentEdit edit) {
+        this.volume = volume;
+        this.store = volume.store;
+        this.edit = edit;
+    }
+
+    private static long startBlock(FileOp op) {
+        return op.offset >>> Items.BLOCK_SHIFT;
+    }
+
+    private static long endBlock(FileOp op) {
+        return (op.offset + op.length + Items.BLOCK_MASK) >>> Items.BLOCK_SHIFT;
+    }
+
+    // --- inline content
+
+    int writeInline(FileOp op) {
+        Inode inode = op.inode();
+        FsRequest r = op.request();
+        int r0 = store.find(inode.number, Items.INLINE_KEY);
+        if (r0 != BlobStore.OK && r0 != BlobStore.NOT_FOUND) {
+            return r0;
+        }
+        long data = volume.scratch2 + Items.INLINE_DATA_OFFSET;
+        int old = r0 == BlobStore.OK ? store.valueLength - Items.INLINE_DATA_OFFSET : 0;
+        int end = (int) (op.offset + op.length);
+        if (old < 0 || old > Limits.MAX_INLINE_BYTES) {
+            return -Errno.EIO;
+        }
+        if (old > 0) {
+            Memory.copy(store.valueAddress + Items.INLINE_DATA_OFFSET, data, old);
+        }
+        if (op.offset > old) {
+            Memory.zero(data + old, op.offset - old);
+        }
+        Items.encodeInlineHeader(volume.scratch2);
+        Iovecs.gather(r.dataIovecs, r.dataIovecCount, 0, data + op.offset, op.length);
+        int valueLength = Items.INLINE_DATA_OFFSET + Math.max(old, end);
+        int s = store.prepare(inode.number, Items.INLINE_KEY, valueLength);
+        if (s == BlobStore.OK) {
+            s = volume.prepareInode(inode.number);
+        }
+        if (s == BlobStore.OK) {
+            s = store.begin(BlobStore.logBytes(valueLength) + BlobStore.logBytes(Items.INODE_SIZE));
+        }
+        if (s != BlobStore.OK) {
+            return s;
+        }
+        store.put(inode.number, Items.INLINE_KEY, volume.scratch2, valueLength);
+        written(op, inode, r, null);
+        return FileChanges.CONTINUE;
+    }
+
+    /** The end of a write's group: the inode as it is now. */
+    private void written(FileOp op, Inode inode, FsRequest r, @Nullable ExtentMap map) {
+        long now = volume.now();
+        inode.beginChange();
+        if (op.offset + op.length > inode.size) {
+            inode.size = op.offset + op.length;
+            inode.flags &= ~Items.FLAG_STALE_TAIL;
+        }
+        if (map != null) {
+            inode.map = map;
+            inode.blocks += edit.blocksDelta;
+        }
+        if (r.killPrivileges) {
+            inode.mode = Modes.withoutPrivileges(inode.mode);
+        }
+        inode.modifyTimeNs = now;
+        inode.changeTimeNs = now;
+        inode.dataVersion++;
+        inode.endChange();
+        volume.putInode(inode);
+        store.end();
+        volume.changed(inode);
+        op.phase = FileChanges.SYNC;
+    }
+
+    // --- blocks
+
+    /** Finds the pieces and reserves blocks for holes; entered again it goes on behind the last piece. */
+    int plan(FileOp op) {
+        ExtentMap map = volume.map(op.inode());
+        if (map == null) {
+            return volume.status;
+        }
+        ExtentCursor cursor = op.context.cursor;
+        long end = endBlock(op);
+        long block = op.pieceCount == 0 ? startBlock(op) : pieceEnd(op, op.pieceCount - 1);
+        while (block < end) {
+            map.seek(block, cursor);
+            int run = (int) Math.min(cursor.runBlocks, end - block);
+            if (cursor.state == ExtentCursor.HOLE) {
+                int r = reserve(op, map, block, run);
+                if (r != BlobStore.OK) {
+                    return r;
+                }
+            } else {
+                boolean unwritten = cursor.state == ExtentCursor.UNWRITTEN;
+                op.addPiece(block, cursor.diskBlock, run | (unwritten ? ExtentMap.UNWRITTEN : 0), false);
+            }
+            block = pieceEnd(op, op.pieceCount - 1);
+        }
+        return readPartial(op);
+    }
+
+    static long pieceEnd(FileOp op, int piece) {
+        return op.pieceFile[piece] + ExtentMap.blocks(op.pieceLength[piece]);
+    }
+
+    private int reserve(FileOp op, ExtentMap map, long block, int run) {
+        int r = store.reserve(goal(op, map, block), run);
+        if (r == BlobStore.OK) {
+            op.addPiece(block, store.reservedBlock, store.reservedBlocks, true);
+        }
+        return r;
+    }
+
+    /** Where to allocate: behind the piece, else the extent, before it. */
+    static long goal(FileOp op, ExtentMap map, long block) {
+        if (op.pieceCount > 0) {
+            int last = op.pieceCount - 1;
+            return op.pieceDisk[last] + ExtentMap.blocks(op.pieceLength[last]);
+        }
+        long position = map.firstEndingBehind(block);
+        long previous = map.extentCount() == 0 ? -1 : map.previous(position);
+        return previous < 0 ? 0 : map.diskBlock(previous) + ExtentMap.blocks(map.length(previous));
+    }
+
+    /** Reads the first and the last block when the write keeps some of their content. */
+    private int readPartial(FileOp op) {
+        FsRequest r = op.request();
+        long first = startBlock(op);
+        long last = endBlock(op) - 1;
+        boolean headPartial = isPartial(op, first);
+        boolean tailPartial = last != first && isPartial(op, last);
+        op.clearIo();
+        int iovecsNeeded = r.dataIovecCount + 2;
+        op.reserveIovecs(2 * iovecsNeeded + op.pieceCount);
+        boolean whole = !isMiddleAligned(op, r, headPartial);
+        if (headPartial || tailPartial || whole) {
+            long blocks = whole ? last - first + 1 : 2;
+            if (!op.obtainBounce(blocks << Items.BLOCK_SHIFT)) {
+                return FileOp.noMemory();
+            }
+        }
+        op.position = whole ? last - first : 1;
+        if (headPartial) {
+            readKept(op, first, 0);
+        }
+        if (tailPartial) {
+            readKept(op, last, (int) op.position);
+        }
+        op.alignedIovecs = whole ? -1 : 0;
+        op.phase = FileChanges.MERGE;
+        return FileChanges.submitted(op);
+    }
+
+    private static boolean isPartial(FileOp op, long block) {
+        long start = block << Items.BLOCK_SHIFT;
+        return op.offset > start || op.offset + op.length < start + Items.BLOCK_SIZE;
+    }
+
+    /** Whether the device takes the client's memory as it is, once the first block's part is cut off. */
+    private static boolean isMiddleAligned(FileOp op, FsRequest r, boolean headPartial) {
+        int mask = op.context.memoryMask;
+        if (mask == 0) {
+            return true;
+        }
+        boolean cutFits = !headPartial || (op.offset & mask) == 0;
+        return cutFits && FileData.isAligned(op.context, r);
+    }
+
+    /** Reads a block into the bounce buffer, or zeroes it there when nothing of it is kept. */
+    private static void readKept(FileOp op, long block, int bounceBlock) {
+        int piece = 0;
+        while (pieceEnd(op, piece) <= block) {
+            piece++;
+        }
+        long start = block << Items.BLOCK_SHIFT;
+        boolean isData = !op.pieceNew[piece] && op.pieceLength[piece] >= 0;
+        long validEnd = Math.min(op.inode().size, start + Items.BLOCK_SIZE);
+        boolean covered = (op.offset <= start && op.offset + op.length >= validEnd) || validEnd <= start;
+        if (isData && !covered) {
+            FileChanges.addBounceIo(op, BlockIo.READ, op.pieceDisk[piece] + (block - op.pieceFile[piece]), bounceBlock);
+        } else {
+            Memory.zero(op.bounceAddress() + ((long) bounceBlock << Items.BLOCK_SHIFT), Items.BLOCK_SIZE);
+        }
+    }
+
+    /** Puts the client's bytes over what was read and writes all pieces. */
+    int merge(FileOp op) {
+        long first = startBlock(op);
+        long last = endBlock(op) - 1;
+        boolean whole = op.alignedIovecs < 0;
+        FsRequest r = op.request();
+        op.clearIo();
+        if (whole) {
+            zeroBehindSize(op, first, 0);
+            if (last != first) {
+                zeroBehindSize(op, last, last - first);
+            }
+            long to = op.bounceAddress() + (op.offset & Items.BLOCK_MASK);
+            Iovecs.gather(r.dataIovecs, r.dataIovecCount, 0, to, op.length);
+            op.addIovec(op.bounceAddress(), (last - first + 1) << Items.BLOCK_SHIFT);
+        } else {
+            buildAligned(op, r, first, last);
+        }
+        writePieces(op, first);
+        op.phase = FileChanges.COMMIT;
+        return FileChanges.submitted(op);
+    }
+
+    private static void zeroBehindSize(FileOp op, long block, long bounceBlock) {
+        long keep = op.inode().size - (block << Items.BLOCK_SHIFT);
+        if (keep < Items.BLOCK_SIZE && isPartial(op, block)) {
+            int from = (int) Math.max(0, keep);
+            long at = op.bounceAddress() + (bounceBlock << Items.BLOCK_SHIFT);
+            Memory.zero(at + from, Items.BLOCK_SIZE - from);
+        }
+    }
+
+    /** The iovecs of whole blocks: head in the bounce buffer, the client's memory, tail in the bounce buffer. */
+    private static void buildAligned(FileOp op, FsRequest r, long first, long last) {
+        long end = op.offset + op.length;
+        long at = op.offset;
+        if (isPartial(op, first)) {
+            at = Math.min(end, (first + 1) << Items.BLOCK_SHIFT);
+            mergeBlock(op, r, first, 0, op.offset, at);
+        }
+        boolean tailPartial = last != first && isPartial(op, last);
+        long middleEnd = tailPartial ? last << Items.BLOCK_SHIFT : end;
+        if (middleEnd > at) {
+            op.addSlice(r.dataIovecs, r.dataIovecCount, at - op.offset, middleEnd - at);
+        }
+        if (tailPartial) {
+            mergeBlock(op, r, last, 1, last << Items.BLOCK_SHIFT, end);
+        }
+    }
+
+    private static void mergeBlock(FileOp op, FsRequest r, long block, int bounceBlock, long from, long to) {
+        zeroBehindSize(op, block, bounceBlock);
+        long at = op.bounceAddress() + ((long) bounceBlock << Items.BLOCK_SHIFT);
+        Iovecs.gather(r.dataIovecs, r.dataIovecCount, from - op.offset, at + (from & Items.BLOCK_MASK), to - from);
+        op.addIovec(at, Items.BLOCK_SIZE);
+    }
+
+    private static void writePieces(FileOp op, long first) {
+        long aligned = op.iovecsAddress();
+        int count = op.iovecCount();
+        for (int i = 0; i < op.pieceCount; i++) {
+            long bytes = (long) ExtentMap.blocks(op.pieceLength[i]) << Items.BLOCK_SHIFT;
+            long disk = op.pieceDisk[i] << Items.BLOCK_SHIFT;
+            if (op.pieceCount == 1) {
+                op.submit(BlockIo.WRITE, disk, bytes, aligned, count);
+                return;
+            }
+            int before = op.iovecCount();
+            long slice = op.addSlice(aligned, count, (op.pieceFile[i] - first) << Items.BLOCK_SHIFT, bytes);
+            op.submit(BlockIo.WRITE, disk, bytes, slice, op.iovecCount() - before);
+        }
+    }
+
+    /** The group that makes the new blocks, the size and the times part of the file. */
+    int commit(FileOp op) {
+        op.releaseBounce();
+        Inode inode = op.inode();
+        FsRequest r = op.request();
+        boolean mapChanges = false;
+        for (int i = 0; i < op.pieceCount; i++) {
+            mapChanges |= op.pieceNew[i] || op.pieceLength[i] < 0;
+        }
+        boolean killsPrivileges = r.killPrivileges && Modes.withoutPrivileges(inode.mode) != inode.mode;
+        if (!mapChanges && !killsPrivileges && op.offset + op.length <= inode.size) {
+            volume.touchModified(inode, volume.now());
+            op.phase = FileChanges.SYNC;
+            return FileChanges.CONTINUE;
+        }
+        int s = volume.prepareInode(inode.number);
+        int logBytes = BlobStore.logBytes(Items.INODE_SIZE);
+        if (s == BlobStore.OK && mapChanges) {
+            s = prepareMap(op, inode);
+            logBytes += edit.logBytes();
+        }
+        if (s == BlobStore.OK) {
+            s = store.begin(logBytes);
+        }
+        if (s != BlobStore.OK) {
+            return s;
+        }
+        putPieces(op, inode, mapChanges);
+        written(op, inode, r, mapChanges ? edit.apply() : null);
+        return FileChanges.CONTINUE;
+    }
+
+    private int prepareMap(FileOp op, Inode inode) {
+        ExtentMap map = volume.map(inode);
+        if (map == null) {
+            return volume.status;
+        }
+        edit.begin(map, startBlock(op), endBlock(op));
+        for (int i = 0; i < op.pieceCount; i++) {
+            edit.add(op.pieceFile[i], op.pieceDisk[i], ExtentMap.blocks(op.pieceLength[i]), false);
+        }
+        edit.compute();
+        return edit.prepare(store, inode.number, false);
+    }
+
+    private void putPieces(FileOp op, Inode inode, boolean mapChanges) {
+        for (int i = 0; i < op.pieceCount; i++) {
+            if (op.pieceNew[i]) {
+                store.markUsed(op.pieceDisk[i], ExtentMap.blocks(op.pieceLength[i]));
+            }
+        }
+        op.pieceCount = 0;
+        if (mapChanges) {
+            edit.put(store, inode.number, volume.scratch);
+        }
+    }
+}

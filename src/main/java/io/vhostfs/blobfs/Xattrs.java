@@ -1,0 +1,321 @@
+package io.vhostfs.blobfs;
+
+import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.fsdev.FsRequest;
+import io.vhostfs.memory.Iovecs;
+import io.vhostfs.memory.Memory;
+import io.vhostfs.os.Errno;
+import io.vhostfs.os.LibcConstants;
+import java.nio.charset.StandardCharsets;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Extended attributes: an item with the name and the value's start, more items for the rest of a long value.
+ *
+ * <p>Invariant: the pieces of one attribute are there all or none, and {@link Items#FLAG_XATTRS} is set on an inode that
+ * has any. Home reactor.
+ */
+final class Xattrs {
+    private static final int COLLISION_SHIFT = 8;
+    private static final int HASH_SHIFT = 16;
+    private static final long PIECE_MASK = (1 << COLLISION_SHIFT) - 1;
+
+    private static final byte[][] PREFIXES = {
+        ascii("user."), ascii("trusted."), ascii("security."), ascii("system.posix_acl_")
+    };
+
+    private final Volume volume;
+    private final BlobStore store;
+
+    // --- result of the last find
+
+    /** Key of the first piece, or where one of that name would go (0: nowhere). */
+    private long foundKey;
+
+    private int foundLength;
+
+    Xattrs(Volume volume) {
+        this.volume = volume;
+        this.store = volume.store;
+    }
+
+    private static byte[] ascii(String s) {
+        return s.getBytes(StandardCharsets.US_ASCII);
+    }
+
+    private static int checkName(long name, int length) {
+        if (length <= 0 || length > Limits.MAX_XATTR_NAME_BYTES) {
+            return -Errno.ERANGE;
+        }
+        for (byte[] prefix : PREFIXES) {
+            int i = 0;
+            while (i < prefix.length && i < length && Memory.getByte(name + i) == prefix[i]) {
+                i++;
+            }
+            if (i == prefix.length && length > i) {
+                return BlobStore.OK;
+            }
+        }
+        return -Errno.EOPNOTSUPP;
+    }
+
+    /** Looks a name up: OK, NOT_FOUND, NOT_RESIDENT or a negative errno. */
+    private int find(long inode, long name, int length) {
+        long first = Items.key(Items.TYPE_XATTR, volume.hash.hash40(name, length) << HASH_SHIFT);
+        long last = first | (1L << HASH_SHIFT) - 1;
+        long free = first;
+        long key = first;
+        while (true) {
+            int r = store.ceiling(inode, key);
+            if (r == BlobStore.NOT_FOUND || (r == BlobStore.OK && (store.foundK0 != inode || store.foundK1 > last))) {
+                foundKey = free > last ? 0 : free;
+                return BlobStore.NOT_FOUND;
+            }
+            if (r != BlobStore.OK) {
+                return r;
+            }
+            if (!isFirstPiece(store.foundK1)) {
+                return -Errno.EIO;
+            }
+            if (Memory.getUnsignedByte(store.valueAddress + Items.XATTR_NAME_LENGTH_OFFSET) == length
+                    && Memory.mismatch(name, store.valueAddress + Items.XATTR_DATA_OFFSET, length) < 0) {
+                foundKey = store.foundK1;
+                foundLength = Memory.getInt(store.valueAddress + Items.XATTR_VALUE_LENGTH_OFFSET);
+                return BlobStore.OK;
+            }
+            if (store.foundK1 == free) {
+                free += PIECE_MASK + 1;
+            }
+            key = (store.foundK1 | PIECE_MASK) + 1;
+        }
+    }
+
+    /** Whether the item found is a sound first piece. */
+    private boolean isFirstPiece(long key) {
+        if ((key & PIECE_MASK) != 0 || store.valueLength < Items.XATTR_DATA_OFFSET) {
+            return false;
+        }
+        int nameLength = Memory.getUnsignedByte(store.valueAddress + Items.XATTR_NAME_LENGTH_OFFSET);
+        int length = Memory.getInt(store.valueAddress + Items.XATTR_VALUE_LENGTH_OFFSET);
+        return length >= 0
+                && length <= Limits.MAX_XATTR_BYTES
+                && store.valueLength
+                        == Items.XATTR_DATA_OFFSET + nameLength + Math.min(length, Items.XATTR_PIECE_BYTES);
+    }
+
+    private static int pieces(int valueLength) {
+        return Math.max(1, (valueLength + Items.XATTR_PIECE_BYTES - 1) / Items.XATTR_PIECE_BYTES);
+    }
+
+    private static int pieceBytes(int valueLength, int piece) {
+        return Math.min(Items.XATTR_PIECE_BYTES, valueLength - piece * Items.XATTR_PIECE_BYTES);
+    }
+
+    // --- operations
+
+    int set(FsRequest r, Inode inode) {
+        int s = checkName(r.nameAddress, r.nameLength);
+        if (s == BlobStore.OK && (r.name2Length > Limits.MAX_XATTR_BYTES || r.name2Length < 0)) {
+            s = -Errno.E2BIG;
+        }
+        if (s == BlobStore.OK) {
+            s = find(inode.number, r.nameAddress, r.nameLength);
+        }
+        if (s != BlobStore.OK && s != BlobStore.NOT_FOUND) {
+            return s;
+        }
+        boolean exists = s == BlobStore.OK;
+        if (exists && (r.flags & LibcConstants.XATTR_CREATE) != 0) {
+            return -Errno.EEXIST;
+        }
+        if (!exists && (r.flags & LibcConstants.XATTR_REPLACE) != 0) {
+            return -Errno.ENODATA;
+        }
+        long key = foundKey;
+        int oldPieces = exists ? pieces(foundLength) : 0;
+        if (!exists) {
+            s = checkRoom(inode, r.nameLength);
+            if (s != BlobStore.OK) {
+                return s;
+            }
+        }
+        s = key == 0 ? -Errno.ENOSPC : prepareSet(r, inode, key, oldPieces);
+        if (s != BlobStore.OK) {
+            return s;
+        }
+        int count = pieces(r.name2Length);
+        for (int p = 0; p < count; p++) {
+            putPiece(r, inode.number, key, p);
+        }
+        for (int p = count; p < oldPieces; p++) {
+            store.delete(inode.number, key + p);
+        }
+        end(inode);
+        return BlobStore.OK;
+    }
+
+    private int prepareSet(FsRequest r, Inode inode, long key, int oldPieces) {
+        int length = r.name2Length;
+        int count = pieces(length);
+        int logBytes = BlobStore.logBytes(Items.INODE_SIZE);
+        int s = volume.prepareInode(inode.number);
+        for (int p = 0; p < Math.max(count, oldPieces) && s == BlobStore.OK; p++) {
+            if (p >= count) {
+                s = store.prepareDelete(inode.number, key + p);
+                logBytes += BlobStore.logBytes(0);
+            } else {
+                int bytes = Items.XATTR_DATA_OFFSET + (p == 0 ? r.nameLength : 0) + pieceBytes(length, p);
+                s = store.prepare(inode.number, key + p, bytes);
+                logBytes += BlobStore.logBytes(bytes);
+            }
+        }
+        return s == BlobStore.OK ? store.begin(logBytes) : s;
+    }
+
+    private void putPiece(FsRequest r, long inode, long key, int piece) {
+        long to = volume.scratch;
+        int nameLength = piece == 0 ? r.nameLength : 0;
+        int bytes = pieceBytes(r.name2Length, piece);
+        Memory.putInt(to, Items.VERSION | nameLength << 8);
+        Memory.putInt(to + Items.XATTR_VALUE_LENGTH_OFFSET, r.name2Length);
+        Memory.copy(r.nameAddress, to + Items.XATTR_DATA_OFFSET, nameLength);
+        Memory.copy(
+                r.name2Address + (long) piece * Items.XATTR_PIECE_BYTES,
+                to + Items.XATTR_DATA_OFFSET + nameLength,
+                bytes);
+        store.put(inode, key + piece, to, Items.XATTR_DATA_OFFSET + nameLength + bytes);
+    }
+
+    /** Ends the group. */
+    private void end(Inode inode) {
+        inode.beginChange();
+        inode.flags |= Items.FLAG_XATTRS;
+        inode.changeTimeNs = volume.now();
+        inode.endChange();
+        volume.putInode(inode);
+        store.end();
+        volume.changed(inode);
+    }
+
+    int get(FsRequest r, Inode inode) {
+        int s = checkName(r.nameAddress, r.nameLength);
+        if (s != BlobStore.OK) {
+            return s;
+        }
+        if ((inode.flags & Items.FLAG_XATTRS) == 0) {
+            return -Errno.ENODATA;
+        }
+        s = find(inode.number, r.nameAddress, r.nameLength);
+        if (s != BlobStore.OK) {
+            return s == BlobStore.NOT_FOUND ? -Errno.ENODATA : s;
+        }
+        int length = foundLength;
+        r.count = length;
+        if (r.length == 0) {
+            return BlobStore.OK;
+        }
+        if (r.length < length) {
+            return -Errno.ERANGE;
+        }
+        long done = 0;
+        for (int p = 0; p < pieces(length); p++) {
+            s = p == 0 ? BlobStore.OK : store.find(inode.number, foundKey + p);
+            if (s != BlobStore.OK) {
+                return s == BlobStore.NOT_FOUND ? -Errno.EIO : s;
+            }
+            int bytes = pieceBytes(length, p);
+            int skip = Items.XATTR_DATA_OFFSET + (p == 0 ? r.nameLength : 0);
+            if (store.valueLength != skip + bytes) {
+                return -Errno.EIO;
+            }
+            done += Iovecs.scatter(store.valueAddress + skip, bytes, r.dataIovecs, r.dataIovecCount, done);
+        }
+        return done == length ? BlobStore.OK : -Errno.ERANGE;
+    }
+
+    int list(FsRequest r, Inode inode) {
+        r.count = 0;
+        if ((inode.flags & Items.FLAG_XATTRS) == 0) {
+            return BlobStore.OK;
+        }
+        return walk(inode, r);
+    }
+
+    /** OK when one more name fits the list. */
+    private int checkRoom(Inode inode, int nameLength) {
+        if ((inode.flags & Items.FLAG_XATTRS) == 0) {
+            return BlobStore.OK;
+        }
+        int s = walk(inode, null);
+        if (s != BlobStore.OK) {
+            return s;
+        }
+        return listBytes + nameLength + 1 > Limits.MAX_XATTR_LIST_BYTES ? -Errno.ENOSPC : BlobStore.OK;
+    }
+
+    /** Bytes of all names with their NULs, as the last walk found. */
+    private long listBytes;
+
+    private int walk(Inode inode, @Nullable FsRequest r) {
+        listBytes = 0;
+        long key = Items.key(Items.TYPE_XATTR, 0);
+        while (true) {
+            int s = store.ceiling(inode.number, key);
+            if (s == BlobStore.NOT_FOUND
+                    || (s == BlobStore.OK
+                            && (store.foundK0 != inode.number || Items.type(store.foundK1) != Items.TYPE_XATTR))) {
+                return BlobStore.OK;
+            }
+            if (s != BlobStore.OK) {
+                return s;
+            }
+            if (!isFirstPiece(store.foundK1)) {
+                return -Errno.EIO;
+            }
+            int length = Memory.getUnsignedByte(store.valueAddress + Items.XATTR_NAME_LENGTH_OFFSET);
+            key = (store.foundK1 | PIECE_MASK) + 1;
+            if (r != null) {
+                if (r.length != 0 && listBytes + length + 1 > r.length) {
+                    return -Errno.ERANGE;
+                }
+                giveName(r, length);
+                r.count = listBytes + length + 1;
+            }
+            listBytes += length + 1;
+        }
+    }
+
+    private void giveName(FsRequest r, int length) {
+        if (r.length != 0) {
+            Memory.copy(store.valueAddress + Items.XATTR_DATA_OFFSET, volume.scratch2, length);
+            Memory.putByte(volume.scratch2 + length, (byte) 0);
+            Iovecs.scatter(volume.scratch2, length + 1, r.dataIovecs, r.dataIovecCount, listBytes);
+        }
+    }
+
+    int remove(FsRequest r, Inode inode) {
+        int s = checkName(r.nameAddress, r.nameLength);
+        if (s == BlobStore.OK) {
+            s = find(inode.number, r.nameAddress, r.nameLength);
+        }
+        if (s != BlobStore.OK) {
+            return s == BlobStore.NOT_FOUND ? -Errno.ENODATA : s;
+        }
+        int count = pieces(foundLength);
+        s = volume.prepareInodeInReserve(inode.number);
+        for (int p = 0; p < count && s == BlobStore.OK; p++) {
+            s = store.prepareDelete(inode.number, foundKey + p);
+        }
+        if (s == BlobStore.OK) {
+            s = store.begin(BlobStore.logBytes(Items.INODE_SIZE) + count * BlobStore.logBytes(0));
+        }
+        if (s != BlobStore.OK) {
+            return s;
+        }
+        for (int p = 0; p < count; p++) {
+            store.delete(inode.number, foundKey + p);
+        }
+        end(inode);
+        return BlobStore.OK;
+    }
+}

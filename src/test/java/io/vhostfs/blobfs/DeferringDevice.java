@@ -1,0 +1,147 @@
+package io.vhostfs.blobfs;
+
+import io.vhostfs.bdev.BlockChannel;
+import io.vhostfs.bdev.BlockDevice;
+import io.vhostfs.bdev.BlockIo;
+import io.vhostfs.memory.Iovecs;
+import io.vhostfs.os.Errno;
+import io.vhostfs.reactor.Poller;
+import io.vhostfs.reactor.Reactor;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+
+/** A device that completes later and out of order, and fails on demand; the content is another device's. */
+final class DeferringDevice implements BlockDevice {
+    private final BlockDevice inner;
+    private final Random random;
+    private final int blockSize;
+    private final int memoryAlignment;
+
+    /** False: as the device below, within the call. */
+    boolean defers = true;
+
+    /** I/O from this byte of the device on fails with -EIO. */
+    long failFrom = Long.MAX_VALUE;
+
+    DeferringDevice(BlockDevice inner, long seed, int blockSize, int memoryAlignment) {
+        this.inner = inner;
+        this.random = new Random(seed);
+        this.blockSize = blockSize;
+        this.memoryAlignment = memoryAlignment;
+    }
+
+    @Override
+    public String name() {
+        return "deferring:" + inner.name();
+    }
+
+    @Override
+    public int blockSize() {
+        return blockSize;
+    }
+
+    @Override
+    public long capacityBytes() {
+        return inner.capacityBytes();
+    }
+
+    @Override
+    public boolean hasVolatileCache() {
+        return inner.hasVolatileCache();
+    }
+
+    @Override
+    public int atomicWriteBytes() {
+        return Math.max(blockSize, inner.atomicWriteBytes());
+    }
+
+    @Override
+    public boolean supportsDiscard() {
+        return inner.supportsDiscard();
+    }
+
+    @Override
+    public int memoryAlignment() {
+        return memoryAlignment;
+    }
+
+    @Override
+    public BlockChannel openChannel(Reactor reactor) {
+        return new Channel(reactor, inner.openChannel(reactor));
+    }
+
+    @Override
+    public void close() {
+        inner.close();
+    }
+
+    private final class Channel implements BlockChannel, Poller {
+        private final Reactor reactor;
+        private final BlockChannel below;
+        private final List<BlockIo> waiting = new ArrayList<>();
+
+        Channel(Reactor reactor, BlockChannel below) {
+            this.reactor = reactor;
+            this.below = below;
+            reactor.addPoller(this);
+        }
+
+        @Override
+        public int submit(BlockIo io) {
+            checkAlignment(io);
+            if (!defers) {
+                return perform(io);
+            }
+            waiting.add(io);
+            return PENDING;
+        }
+
+        private void checkAlignment(BlockIo io) {
+            long bits = (io.offsetBytes | io.lengthBytes) & (blockSize - 1);
+            for (int i = 0; i < io.iovecCount; i++) {
+                long base = Iovecs.base(io.iovecsAddress, i);
+                bits |= (base | Iovecs.length(io.iovecsAddress, i)) & (memoryAlignment - 1);
+            }
+            if (bits != 0) {
+                throw new AssertionError("unaligned I/O");
+            }
+        }
+
+        private int perform(BlockIo io) {
+            if (io.operation != BlockIo.FLUSH && io.offsetBytes >= failFrom) {
+                return -Errno.EIO;
+            }
+            return below.submit(io);
+        }
+
+        @Override
+        public int poll() {
+            if (waiting.isEmpty()) {
+                return 0;
+            }
+            BlockIo io = waiting.remove(random.nextInt(waiting.size()));
+            io.onComplete(perform(io));
+            return 1;
+        }
+
+        @Override
+        public boolean prepareToSleep() {
+            return waiting.isEmpty();
+        }
+
+        @Override
+        public void wake() {}
+
+        @Override
+        public int inFlight() {
+            return waiting.size();
+        }
+
+        @Override
+        public void close() {
+            reactor.removePoller(this);
+            below.close();
+        }
+    }
+}

@@ -1,0 +1,129 @@
+package io.vhostfs.blobfs;
+
+import io.vhostfs.bdev.BlockChannel;
+import io.vhostfs.bdev.BlockDevice;
+import io.vhostfs.bdev.MallocDevice;
+import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.blobstore.FormatOptions;
+import io.vhostfs.blobstore.StoreOptions;
+import io.vhostfs.os.Errno;
+import io.vhostfs.reactor.Reactor;
+import java.util.UUID;
+import org.jspecify.annotations.Nullable;
+
+/** A file system on a device in memory, its reactor driven by hand; can be unmounted, or cut off as by a crash, and mounted. */
+final class FsFixture implements AutoCloseable {
+    private static final long HASH_SEED = 0x1234_5678_9abc_def0L;
+
+    final BlockDevice device;
+    private final StoreOptions storeOptions;
+    Reactor reactor = new Reactor("test");
+    BlobStore store;
+    BlobFs fileSystem;
+    private BlockChannel channel;
+
+    FsFixture(long bytes) {
+        this(new MallocDevice(bytes), StoreOptions.DEFAULT);
+    }
+
+    FsFixture(BlockDevice device, StoreOptions storeOptions) {
+        this.device = device;
+        this.storeOptions = storeOptions;
+        BlobStore.format(device, new FormatOptions(new UUID(1, 2), "test", 0, HASH_SEED, 0));
+        BlobStore fresh = BlobStore.open(device, storeOptions);
+        BlobFs.format(fresh, 1_000_000_000L, 0, 0);
+        fresh.closeBlocking();
+        store = openStore();
+        channel = device.openChannel(reactor);
+        fileSystem = mountFileSystem();
+    }
+
+    private BlobStore openStore() {
+        BlobStore opened = BlobStore.open(device, storeOptions);
+        opened.start(reactor);
+        return opened;
+    }
+
+    private BlobFs mountFileSystem() {
+        @Nullable BlobFs[] mounted = new BlobFs[1];
+        BlobFs.mount(store, reactor, device, channel, new BlobFs.MountListener() {
+            @Override
+            public void onMounted(BlobFs fs) {
+                mounted[0] = fs;
+            }
+
+            @Override
+            public void onFailed(int errno, String why) {
+                throw new AssertionError(Errno.name(errno) + ": " + why);
+            }
+        });
+        while (true) {
+            BlobFs fs = mounted[0];
+            if (fs != null) {
+                return fs;
+            }
+            reactor.runOnce();
+        }
+    }
+
+    FsTestClient newClient() {
+        return new FsTestClient(fileSystem, reactor);
+    }
+
+    /** In order. */
+    void unmount() {
+        int[] status = {1};
+        fileSystem.unmount(s -> status[0] = s);
+        drive(status);
+        status[0] = 1;
+        store.close(new BlobStore.CommitWaiter() {
+            @Override
+            public void onCommitted(int s) {
+                status[0] = s;
+            }
+        });
+        drive(status);
+        channel.close();
+    }
+
+    private void drive(int[] status) {
+        while (status[0] > 0) {
+            reactor.runOnce();
+        }
+        if (status[0] < 0) {
+            throw new AssertionError(Errno.name(status[0]));
+        }
+    }
+
+    /** What was not committed is lost. */
+    void crash() {
+        store.abandon();
+        channel.close();
+    }
+
+    /** After {@link #unmount} or {@link #crash}. */
+    void mount() {
+        reactor = new Reactor("test");
+        store = openStore();
+        channel = device.openChannel(reactor);
+        fileSystem = mountFileSystem();
+    }
+
+    void remount() {
+        unmount();
+        mount();
+    }
+
+    /** Until nothing is being cleaned up. */
+    void settle() {
+        while (fileSystem.isCleaning()) {
+            reactor.runOnce();
+        }
+    }
+
+    @Override
+    public void close() {
+        unmount();
+        device.close();
+    }
+}
