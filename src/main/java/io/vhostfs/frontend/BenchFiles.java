@@ -1,6 +1,6 @@
 package io.vhostfs.frontend;
 
-import static io.vhostfs.frontend.FuseWire.FUSE_DO_READDIRPLUS;
+import static io.vhostfs.fuse.FuseConstants.FUSE_DO_READDIRPLUS;
 import static io.vhostfs.os.LibcConstants.*;
 
 import io.vhostfs.os.Errno;

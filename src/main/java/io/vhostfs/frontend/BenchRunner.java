@@ -21,8 +21,8 @@ import org.jspecify.annotations.Nullable;
  * target. The calling thread does everything and should be pinned, away from the targets' cores.
  */
 public final class BenchRunner {
-    /** Short enough that many are undisturbed, long enough for hundreds of operations of the slowest target. */
-    private static final long WINDOW_NS = 25_000_000;
+    /** Not much longer than a neighbour's turn on the core, and still hundreds of small operations of the slowest target. */
+    private static final long WINDOW_NS = 10_000_000;
 
     /**
      * Who is measured.

@@ -41,7 +41,13 @@ public final class DriverQueue {
     private final long used;
     private long kicks;
 
-    DriverQueue(SharedMemory memory, int size, boolean eventIdx, int kickFd, int callFd) {
+    /**
+     * Allocates the rings in {@code memory}.
+     *
+     * @param size entries, a power of two
+     * @param kickFd the eventfd to write for a kick; {@link #close} closes both
+     */
+    public DriverQueue(SharedMemory memory, int size, boolean eventIdx, int kickFd, int callFd) {
         this.size = size;
         this.mask = size - 1;
         this.eventIdx = eventIdx;
@@ -194,7 +200,7 @@ public final class DriverQueue {
         Libc.read(callFd, eventBuffer.address() + 8, 8);
     }
 
-    void close() {
+    public void close() {
         Libc.close(kickFd);
         Libc.close(callFd);
     }

@@ -1,6 +1,7 @@
 package io.vhostfs.frontend;
 
-import static io.vhostfs.frontend.FuseWire.*;
+import static io.vhostfs.fuse.FuseConstants.*;
+import static io.vhostfs.fuse.FuseWire.*;
 
 import java.nio.ByteBuffer;
 

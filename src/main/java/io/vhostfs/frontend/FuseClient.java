@@ -1,6 +1,7 @@
 package io.vhostfs.frontend;
 
-import static io.vhostfs.frontend.FuseWire.*;
+import static io.vhostfs.fuse.FuseConstants.*;
+import static io.vhostfs.fuse.FuseWire.*;
 import static io.vhostfs.virtio.VirtioConstants.*;
 
 import io.vhostfs.memory.Memory;
@@ -30,6 +31,9 @@ public final class FuseClient {
 
     private static final int MAX_DESCRIPTORS =
             RequestLayout.MAX_FIXED_PARTS + 2 * (MAX_DATA_BYTES / RequestLayout.PAGE_BYTES);
+
+    /** What Linux 6.1 speaks. */
+    private static final int MINOR_VERSION = 38;
 
     private static final long SPIN_NS = 20_000;
     private static final long TIMEOUT_NS = FrontEndSocket.TIMEOUT_MS * 1_000_000L;
@@ -169,7 +173,7 @@ public final class FuseClient {
                 | FUSE_CACHE_SYMLINKS;
         byte[] arguments = arguments(FUSE_INIT_IN_SIZE)
                 .putInt(0, FUSE_KERNEL_VERSION)
-                .putInt(4, FUSE_KERNEL_MINOR_VERSION)
+                .putInt(4, MINOR_VERSION)
                 .putInt(8, 128 << 10)
                 .putInt(12, flags)
                 .array();

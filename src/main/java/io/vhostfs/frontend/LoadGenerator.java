@@ -1,6 +1,7 @@
 package io.vhostfs.frontend;
 
-import static io.vhostfs.frontend.FuseWire.*;
+import static io.vhostfs.fuse.FuseConstants.*;
+import static io.vhostfs.fuse.FuseWire.*;
 import static io.vhostfs.os.LibcConstants.O_RDWR;
 import static io.vhostfs.os.LibcConstants.S_IFREG;
 import static io.vhostfs.virtio.VirtioConstants.*;

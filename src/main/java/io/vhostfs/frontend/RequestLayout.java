@@ -10,12 +10,12 @@ import io.vhostfs.memory.Memory;
  *
  * <p>Empty parts have no descriptor, and pages have one each. One builder per request; one thread.
  */
-final class RequestLayout {
+public final class RequestLayout {
     /** The driver hands over single pages, neighbours or not. */
-    static final int PAGE_BYTES = 4096;
+    public static final int PAGE_BYTES = 4096;
 
     /** Headers and arguments, readable and writable. */
-    static final int MAX_FIXED_PARTS = 4;
+    public static final int MAX_FIXED_PARTS = 4;
 
     private final SharedMemory memory;
     private final long table;
@@ -23,30 +23,30 @@ final class RequestLayout {
     private int count;
 
     /** Descriptors go to {@code table} from {@code firstIndex} on, which is 0 for an indirect table. */
-    RequestLayout(SharedMemory memory, long table, int firstIndex) {
+    public RequestLayout(SharedMemory memory, long table, int firstIndex) {
         this.memory = memory;
         this.table = table;
         this.firstIndex = firstIndex;
     }
 
-    RequestLayout readable(long address, int length) {
+    public RequestLayout readable(long address, int length) {
         return part(address, length, 0);
     }
 
-    RequestLayout readablePages(long address, int length) {
+    public RequestLayout readablePages(long address, int length) {
         return pages(address, length, 0);
     }
 
-    RequestLayout writable(long address, int length) {
+    public RequestLayout writable(long address, int length) {
         return part(address, length, VRING_DESC_F_WRITE);
     }
 
-    RequestLayout writablePages(long address, int length) {
+    public RequestLayout writablePages(long address, int length) {
         return pages(address, length, VRING_DESC_F_WRITE);
     }
 
     /** Ends the chain; returns the number of descriptors. */
-    int end() {
+    public int end() {
         long flags = table + (long) (firstIndex + count - 1) * VRING_DESC_SIZE + VRING_DESC_FLAGS_OFFSET;
         Memory.putShort(flags, (short) (Memory.getShort(flags) & ~VRING_DESC_F_NEXT));
         return count;
