@@ -5,6 +5,7 @@ import static io.vhostfs.fuse.FuseWire.*;
 import static io.vhostfs.virtio.VirtioConstants.*;
 
 import io.vhostfs.memory.Memory;
+import io.vhostfs.os.Errno;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -187,8 +188,14 @@ public final class FuseClient {
         request("DESTROY", FUSE_DESTROY, 0, NOTHING, 0);
     }
 
+    /** A name that is not there is ENOENT, also when the server says so by an entry without a node, which may be cached. */
     public Entry lookup(long parent, String name) throws IOException {
-        return entry(request("LOOKUP " + name, FUSE_LOOKUP, parent, names(0, name), FUSE_ENTRY_OUT_SIZE));
+        String what = "LOOKUP " + name;
+        Entry found = entry(request(what, FUSE_LOOKUP, parent, names(0, name), FUSE_ENTRY_OUT_SIZE));
+        if (found.nodeid() == 0) {
+            throw new FuseErrnoException(what, Errno.ENOENT);
+        }
+        return found;
     }
 
     /** Takes back lookups, through the high priority queue; there is no reply. */

@@ -1,0 +1,182 @@
+package io.vhostfs.cli;
+
+import io.vhostfs.reactor.IdlePolicy;
+import io.vhostfs.target.ConfigFile;
+import io.vhostfs.target.DeviceConfig;
+import io.vhostfs.target.ShareConfig;
+import io.vhostfs.target.Target;
+import io.vhostfs.target.TargetConfig;
+import io.vhostfs.vhost.Capabilities;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code vhostfs serve}: the target itself. Runs until SIGTERM or SIGINT, then stops cleanly. */
+@Command(
+        name = "serve",
+        description = "Serve shares to virtual machines until SIGTERM or SIGINT.",
+        footer = {
+            "",
+            "Example: two shares of one store, polled on core 1:",
+            "  vhostfs serve --bdev file:/srv/store,size=100G --create -m 0x2 --poll busy \\",
+            "    --share tag=home,socket=/run/vhostfs/home.sock \\",
+            "    --share tag=pub,socket=/run/vhostfs/pub.sock,root=/pub,mode=shared"
+        })
+final class ServeCommand implements Callable<Integer> {
+    @Option(
+            names = "--bdev",
+            paramLabel = "[NAME=]BDEV",
+            description = {
+                "A block device with a file system: malloc:SIZE, file:PATH[,size=SIZE][,direct=on].",
+                "May be given several times; shares then name theirs with bdev=NAME."
+            })
+    private List<String> devices = new ArrayList<>();
+
+    @Option(
+            names = "--share",
+            paramLabel = "SHARE",
+            description = {
+                "tag=T,socket=PATH[,bdev=NAME][,root=/sub][,mode=exclusive|shared][,queues=N]",
+                "May be given several times."
+            })
+    private List<String> shares = new ArrayList<>();
+
+    @Option(
+            names = {"-m", "--cpumask"},
+            paramLabel = "MASK",
+            description = "Cores to run on, as 0x6 or [1,2]; one reactor each. Default: one reactor, not pinned.")
+    private String coreMask = "";
+
+    @Option(
+            names = "--poll",
+            paramLabel = "POLICY",
+            description = {
+                "busy: never sleep; adaptive: spin for a while, then sleep until a kick; interrupt: sleep at once.",
+                "Default: adaptive."
+            })
+    private IdlePolicy idlePolicy = IdlePolicy.ADAPTIVE;
+
+    @Option(
+            names = "--create",
+            arity = "0..1",
+            fallbackValue = "true",
+            description =
+                    "Make a file that does not exist yet, and format a device that is empty. A malloc store always is.")
+    private boolean create;
+
+    @Option(
+            names = {"-c", "--config"},
+            paramLabel = "FILE",
+            description =
+                    "Take the options above from FILE too: one 'name = value' a line, such as 'bdev = malloc:1G'.")
+    private @Nullable Path configFile;
+
+    @Option(
+            names = "--socket-path",
+            paramLabel = "PATH",
+            description = "As QEMU's conventions for vhost-user back ends ask for: the socket of the only share.")
+    private @Nullable String socketPath;
+
+    @Option(
+            names = "--fd",
+            paramLabel = "FDNUM",
+            description = "As --socket-path, with an inherited socket's descriptor.")
+    private @Nullable Integer fd;
+
+    @Option(
+            names = "--tag",
+            paramLabel = "T",
+            description = "The tag that goes with --socket-path or --fd (default: ${DEFAULT-VALUE}).",
+            defaultValue = "vhostfs")
+    private String tag = "vhostfs";
+
+    @Option(
+            names = "--print-capabilities",
+            description = "Print what this back end can do as JSON, as QEMU's conventions ask for, and exit.")
+    private boolean printCapabilities;
+
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli fills it
+    private CommandSpec spec;
+
+    @Override
+    public Integer call() throws Exception {
+        PrintWriter out = spec.commandLine().getOut();
+        if (printCapabilities) {
+            out.println(Capabilities.json());
+            out.flush();
+            return ExitCodes.OK;
+        }
+        if (configFile != null) {
+            readConfigFile(configFile);
+        }
+        CountDownLatch stop = new CountDownLatch(1);
+        CountDownLatch stopped = new CountDownLatch(1);
+        try (Target target = Target.start(configuration())) {
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> stopCleanly(stop, stopped), "stop"));
+            target.describe(out);
+            out.flush();
+            stop.await();
+        }
+        stopped.countDown();
+        return ExitCodes.OK;
+    }
+
+    /** Keeps the JVM alive until the stores are closed. */
+    private static void stopCleanly(CountDownLatch stop, CountDownLatch stopped) {
+        stop.countDown();
+        try {
+            stopped.await();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private void readConfigFile(Path file) throws Exception {
+        ServeCommand inFile = new ServeCommand();
+        try {
+            new CommandLine(inFile)
+                    .setCaseInsensitiveEnumValuesAllowed(true)
+                    .parseArgs(ConfigFile.readOptions(file).toArray(String[]::new));
+        } catch (CommandLine.ParameterException e) {
+            throw new CliException(ExitCodes.CONFIG, file + ": " + e.getMessage());
+        } catch (java.nio.file.NoSuchFileException e) {
+            throw new CliException(ExitCodes.NO_INPUT, "no configuration file " + file);
+        }
+        devices.addAll(inFile.devices);
+        shares.addAll(inFile.shares);
+        // What the command line says goes before the file.
+        var given = spec.commandLine().getParseResult();
+        if (!given.hasMatchedOption("--cpumask")) {
+            coreMask = inFile.coreMask;
+        }
+        if (!given.hasMatchedOption("--poll")) {
+            idlePolicy = inFile.idlePolicy;
+        }
+        create |= inFile.create;
+    }
+
+    private TargetConfig configuration() {
+        List<ShareConfig> all = new ArrayList<>();
+        for (String share : shares) {
+            all.add(ShareConfig.parse(share));
+        }
+        if (socketPath != null) {
+            all.add(ShareConfig.parse("tag=" + tag + ",socket=" + socketPath));
+        }
+        if (fd != null) {
+            all.add(ShareConfig.parse("tag=" + tag + ",fd=" + fd));
+        }
+        return new TargetConfig(
+                coreMask, idlePolicy, devices.stream().map(DeviceConfig::parse).toList(), all, create);
+    }
+}

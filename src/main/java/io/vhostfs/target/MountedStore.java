@@ -1,0 +1,156 @@
+package io.vhostfs.target;
+
+import io.vhostfs.bdev.BlockChannel;
+import io.vhostfs.bdev.BlockDevice;
+import io.vhostfs.bdev.BlockDeviceSpec;
+import io.vhostfs.bdev.BlockDevices;
+import io.vhostfs.blobfs.BlobFs;
+import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.blobstore.StoreException;
+import io.vhostfs.blobstore.StoreOptions;
+import io.vhostfs.fsdev.FileSystem;
+import io.vhostfs.os.Errno;
+import io.vhostfs.reactor.Reactor;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * A block device, the store on it and its file system, served by a home reactor and reachable from all others.
+ *
+ * <p>Invariant: an instance that exists is mounted. Opened and closed by one ordinary thread, which waits for the home
+ * reactor.
+ */
+final class MountedStore {
+    private static final Logger LOG = LoggerFactory.getLogger(MountedStore.class);
+
+    private final String name;
+    private final BlockDevice device;
+    private final BlobStore store;
+    private final Reactor home;
+    private final List<Channel> channels = new ArrayList<>();
+    private final BlobFs fileSystem;
+
+    private record Channel(Reactor reactor, BlockChannel channel) {}
+
+    private MountedStore(
+            String name, BlockDevice device, BlobStore store, Reactor home, List<Reactor> reactors, Channel first)
+            throws InterruptedException {
+        this.name = name;
+        this.device = device;
+        this.store = store;
+        this.home = home;
+        channels.add(first);
+        CompletableFuture<BlobFs> mounted = new CompletableFuture<>();
+        home.send(() -> BlobFs.mount(store, home, device, first.channel(), new Listener(name, mounted)));
+        fileSystem = await(mounted);
+        for (Reactor reactor : reactors) {
+            if (reactor != home) {
+                Channel channel = openChannel(reactor, device);
+                channels.add(channel);
+                home.ask(() -> {
+                    fileSystem.addReactor(reactor, channel.channel());
+                    return true;
+                });
+            }
+        }
+    }
+
+    /** Opens the device, formats it when it is new or memory, and mounts it; an error leaves nothing open. */
+    static MountedStore open(DeviceConfig config, boolean create, Reactor home, List<Reactor> reactors)
+            throws InterruptedException {
+        BlockDeviceSpec spec = BlockDeviceSpec.parse(config.spec());
+        BlockDevice device = BlockDevices.open(spec, create);
+        try {
+            if (spec instanceof BlockDeviceSpec.Malloc || (create && Formatter.holdsNothing(device))) {
+                Formatter.format(device, "");
+                LOG.info("{}: formatted, {}", config.name(), BlockDeviceSpec.formatSize(device.capacityBytes()));
+            }
+            BlobStore store = BlobStore.open(device, StoreOptions.DEFAULT);
+            store.handOver();
+            Channel first = home.ask(() -> {
+                store.start(home);
+                return new Channel(home, device.openChannel(home));
+            });
+            return new MountedStore(config.name(), device, store, home, reactors, first);
+        } catch (RuntimeException e) {
+            closeAfter(e, device);
+            throw e;
+        }
+    }
+
+    /** A store that could not be mounted may have left channels open; what went wrong first is what counts. */
+    private static void closeAfter(RuntimeException cause, BlockDevice device) {
+        try {
+            device.close();
+        } catch (RuntimeException e) {
+            cause.addSuppressed(e);
+        }
+    }
+
+    FileSystem fileSystem() {
+        return fileSystem;
+    }
+
+    /** The inode number of a directory given by its absolute path within the file system. */
+    long resolveDirectory(String path) throws InterruptedException {
+        return new PathWalk(fileSystem, home).directory(name, path);
+    }
+
+    /** Writes everything back and closes the device. All clients must be detached. */
+    void close() throws InterruptedException {
+        CompletableFuture<Integer> unmounted = new CompletableFuture<>();
+        home.send(() -> fileSystem.unmount(unmounted::complete));
+        report("unmount", await(unmounted));
+        for (Channel channel : channels) {
+            channel.reactor().ask(() -> {
+                channel.channel().close();
+                return true;
+            });
+        }
+        CompletableFuture<Integer> closed = new CompletableFuture<>();
+        home.send(() -> store.close(new BlobStore.CommitWaiter() {
+            @Override
+            public void onCommitted(int status) {
+                closed.complete(status);
+            }
+        }));
+        report("close", await(closed));
+        device.close();
+    }
+
+    private void report(String what, int status) {
+        if (status < 0) {
+            LOG.error("{}: {} failed: {}; the next start replays the log", name, what, Errno.name(status));
+        }
+    }
+
+    private static Channel openChannel(Reactor reactor, BlockDevice device) throws InterruptedException {
+        return reactor.ask(() -> new Channel(reactor, device.openChannel(reactor)));
+    }
+
+    private static <T> T await(CompletableFuture<T> future) throws InterruptedException {
+        try {
+            return future.get();
+        } catch (ExecutionException e) {
+            throw e.getCause() instanceof RuntimeException known ? known : new IllegalStateException(e.getCause());
+        }
+    }
+
+    private record Listener(String name, CompletableFuture<BlobFs> mounted) implements BlobFs.MountListener {
+        @Override
+        public void onMounted(BlobFs fileSystem) {
+            mounted.complete(fileSystem);
+        }
+
+        @Override
+        public void onFailed(int errno, String why) {
+            mounted.completeExceptionally(new StoreException(
+                    StoreException.Kind.DAMAGED,
+                    name + ": cannot be mounted: " + why + " (" + Errno.name(errno) + ")"));
+        }
+    }
+}

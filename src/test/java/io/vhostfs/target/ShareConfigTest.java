@@ -1,0 +1,46 @@
+package io.vhostfs.target;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+final class ShareConfigTest {
+    @Test
+    void shouldFillDefaults() {
+        ShareConfig share = ShareConfig.parse("tag=home,socket=/run/h.sock");
+        assertEquals(
+                new ShareConfig("home", Path.of("/run/h.sock"), -1, "", "/", ShareConfig.Mode.EXCLUSIVE, 1), share);
+    }
+
+    @Test
+    void shouldReadEveryKey() {
+        ShareConfig share = ShareConfig.parse("queues=4,mode=shared,root=/a/b,bdev=d,fd=7,tag=t");
+        assertEquals(new ShareConfig("t", null, 7, "d", "/a/b", ShareConfig.Mode.SHARED, 4), share);
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "socket=/s | tag=",
+                "tag=t | socket= and fd=",
+                "tag=t,socket=/s,fd=3 | socket= and fd=",
+                "tag=t,socket=/s,mode=both | exclusive or shared",
+                "tag=t,socket=/s,queues=0 | 1 to 64",
+                "tag=t,socket=/s,queues=x | 1 to 64",
+                "tag=t,socket=/s,root=sub | absolute",
+                "tag=t,socket=/s,colour=red | colour",
+                "tag=t,tag=u,socket=/s | twice",
+                "tag=t,socket | key=value",
+                "tag=0123456789012345678901234567890123456,socket=/s | 36 bytes",
+            })
+    void shouldRefuseAndNameTheProblem(String text, String problem) {
+        ConfigException e = assertThrows(ConfigException.class, () -> ShareConfig.parse(text));
+        assertTrue(e.getMessage().contains(problem), e.getMessage());
+    }
+}

@@ -1,0 +1,72 @@
+package io.vhostfs.target;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.vhostfs.reactor.IdlePolicy;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+final class TargetConfigTest {
+    private static TargetConfig config(List<String> devices, List<String> shares) {
+        return new TargetConfig(
+                "",
+                IdlePolicy.ADAPTIVE,
+                devices.stream().map(DeviceConfig::parse).toList(),
+                shares.stream().map(ShareConfig::parse).toList(),
+                false);
+    }
+
+    private static void assertRefused(String problem, List<String> devices, List<String> shares) {
+        ConfigException e = assertThrows(ConfigException.class, () -> config(devices, shares));
+        assertTrue(e.getMessage().contains(problem), e.getMessage());
+    }
+
+    @Test
+    void shouldFindTheDeviceOfAShare() {
+        TargetConfig config = config(
+                List.of("a=malloc:64M", "b=file:/x,size=1G"),
+                List.of("tag=one,socket=/1,bdev=b", "tag=two,socket=/2,bdev=a"));
+        assertEquals(
+                new DeviceConfig("b", "file:/x,size=1G"),
+                config.deviceOf(config.shares().getFirst()));
+    }
+
+    @Test
+    void shouldTakeTheOnlyDeviceWhenAShareNamesNone() {
+        TargetConfig config = config(List.of("malloc:64M"), List.of("tag=one,socket=/1"));
+        assertEquals("malloc:64M", config.deviceOf(config.shares().getFirst()).spec());
+    }
+
+    @Test
+    void shouldRefuseWhatCannotWork() {
+        assertRefused("no block device", List.of(), List.of("tag=t,socket=/s"));
+        assertRefused("shares are needed", List.of("malloc:64M"), List.of());
+        assertRefused("given twice", List.of("a=malloc:64M", "a=malloc:1G"), List.of("tag=t,socket=/s"));
+        assertRefused("must name one of", List.of("a=malloc:64M", "b=malloc:1G"), List.of("tag=t,socket=/s"));
+        assertRefused("must name one of", List.of("malloc:64M"), List.of("tag=t,socket=/s,bdev=x"));
+        assertRefused("given twice", List.of("malloc:64M"), List.of("tag=t,socket=/s", "tag=t,socket=/u"));
+        assertRefused("has the socket", List.of("malloc:64M"), List.of("tag=t,socket=/s", "tag=u,socket=/a/../s"));
+    }
+
+    @Test
+    void shouldReadAConfigurationFileAsOptions(@TempDir Path directory) throws Exception {
+        Path file = Files.writeString(
+                directory.resolve("c"),
+                "# a comment\n\nbdev = malloc:64M\nshare= tag=t,socket=/s \ncpumask =[1,2]\ncreate = true\n");
+        assertEquals(
+                List.of("--bdev=malloc:64M", "--share=tag=t,socket=/s", "--cpumask=[1,2]", "--create=true"),
+                ConfigFile.readOptions(file));
+    }
+
+    @Test
+    void shouldNameTheLineOfAConfigurationFileThatIsWrong(@TempDir Path directory) throws Exception {
+        Path file = Files.writeString(directory.resolve("c"), "bdev = malloc:64M\ncolour = red\n");
+        ConfigException e = assertThrows(ConfigException.class, () -> ConfigFile.readOptions(file));
+        assertTrue(e.getMessage().contains("c:2"), e.getMessage());
+    }
+}
