@@ -857,9 +857,13 @@ public final class BlobStore {
 
     // --- life
 
-    /** From now on the store belongs to {@code home}; called on its thread, once, with nothing under way. */
-    public void start(Reactor home) {
+    /** The thread that opened the store is done with it; {@link #start} comes next. Nothing may be under way. */
+    public void handOver() {
         detach();
+    }
+
+    /** From now on the store belongs to {@code home}; called on its thread, once, after {@link #handOver}. */
+    public void start(Reactor home) {
         reactor = home;
         attach();
         tickScheduled = false;

@@ -40,6 +40,7 @@ final class FsFixture implements AutoCloseable {
 
     private BlobStore openStore() {
         BlobStore opened = BlobStore.open(device, storeOptions);
+        opened.handOver();
         opened.start(reactor);
         return opened;
     }

@@ -41,6 +41,6 @@ final class ShareConfigTest {
             })
     void shouldRefuseAndNameTheProblem(String text, String problem) {
         ConfigException e = assertThrows(ConfigException.class, () -> ShareConfig.parse(text));
-        assertTrue(e.getMessage().contains(problem), e.getMessage());
+        assertTrue(String.valueOf(e.getMessage()).contains(problem), e::getMessage);
     }
 }

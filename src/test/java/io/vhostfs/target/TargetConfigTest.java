@@ -23,7 +23,7 @@ final class TargetConfigTest {
 
     private static void assertRefused(String problem, List<String> devices, List<String> shares) {
         ConfigException e = assertThrows(ConfigException.class, () -> config(devices, shares));
-        assertTrue(e.getMessage().contains(problem), e.getMessage());
+        assertTrue(String.valueOf(e.getMessage()).contains(problem), e::getMessage);
     }
 
     @Test
@@ -67,6 +67,6 @@ final class TargetConfigTest {
     void shouldNameTheLineOfAConfigurationFileThatIsWrong(@TempDir Path directory) throws Exception {
         Path file = Files.writeString(directory.resolve("c"), "bdev = malloc:64M\ncolour = red\n");
         ConfigException e = assertThrows(ConfigException.class, () -> ConfigFile.readOptions(file));
-        assertTrue(e.getMessage().contains("c:2"), e.getMessage());
+        assertTrue(String.valueOf(e.getMessage()).contains("c:2"), e::getMessage);
     }
 }
