@@ -84,6 +84,9 @@ public final class BlobStore {
     private static final int SPINS_BEFORE_PAUSE = 1000;
     private static final long PAUSE_NS = 20_000;
 
+    /** Refusals in a row that may be due to what others prepared. */
+    private static final int MAX_RETRIES = 4;
+
     private static final int WAIT_RETRY = 0;
     private static final int WAIT_TREE = 1;
     private static final int WAIT_LOG = 2;
@@ -123,6 +126,9 @@ public final class BlobStore {
     private final int frameMargin;
 
     private final int frameTarget;
+    /** Frames that a refused change asked for. */
+    private int wantedFrames;
+
     private final int dirtyTrigger;
     private final int dirtyLimit;
 
@@ -134,7 +140,7 @@ public final class BlobStore {
 
     private int groupEntries;
     private boolean inGroup;
-    private boolean retrying;
+    private int retries;
     private int waitKind;
 
     private boolean replaying;
@@ -183,7 +189,7 @@ public final class BlobStore {
         checkpoint = new Checkpoint(this, tree, cache, nodes, space, flusher, crc32c, uuid, memory);
         int frames = cache.frames();
         frameMargin = Math.min(64, frames / 16);
-        frameTarget = Math.max(2 * frameMargin, frames / 16);
+        frameTarget = 2 * frameMargin;
         dirtyTrigger = frames * 3 / 8;
         dirtyLimit = frames * 3 / 4;
         for (int i = Math.min(MAX_NODE_IOS, frames / 8); i > 0; i--) {
@@ -279,8 +285,9 @@ public final class BlobStore {
     /** Why the nodes cannot be set aside now, and who is to be waited for. */
     private int refuse(int needed, int before, boolean deleting) {
         tree.forgetPrepared();
-        if (before > 0 && !retrying) {
+        if (before > 0 && retries < MAX_RETRIES) {
             // What other calls prepared and then did not use may count here: try again with nothing prepared.
+            retries++;
             waitKind = WAIT_RETRY;
             return NOT_RESIDENT;
         }
@@ -288,6 +295,7 @@ public final class BlobStore {
             if (cache.dirtyFrames() + needed > dirtyLimit) {
                 return waitForCheckpoint();
             }
+            wantedFrames = Math.max(wantedFrames, needed + frameMargin);
             tree.waitFrame = NodeCache.NONE;
             waitKind = WAIT_TREE;
             return NOT_RESIDENT;
@@ -360,6 +368,7 @@ public final class BlobStore {
     public void end() {
         inGroup = false;
         tree.forgetPrepared();
+        retries = 0;
         if (groupEntries == 0) {
             return;
         }
@@ -954,13 +963,16 @@ public final class BlobStore {
     }
 
     private int makeFrames() {
-        if (cache.freeFrames() < frameTarget) {
-            cache.replenish(frameTarget);
-        }
+        int wanted = Math.max(frameTarget, wantedFrames);
+        boolean enough = cache.freeFrames() >= wanted || cache.replenish(wanted);
         if (frameWaiters == null) {
             return 0;
         }
-        if (cache.freeFrames() > frameMargin + Node.MAX_LEVEL && freeNodeIos > NODE_IOS_FOR_WRITES) {
+        if (enough) {
+            if (freeNodeIos <= NODE_IOS_FOR_WRITES) {
+                return 0;
+            }
+            wantedFrames = 0;
             Parkable list = frameWaiters;
             frameWaiters = null;
             makeReady(list);
@@ -981,12 +993,10 @@ public final class BlobStore {
             Parkable next = at.nextParked;
             at.nextParked = null;
             tree.forgetPrepared();
-            retrying = true;
             at.unpark();
             at = next;
             n++;
         }
-        retrying = false;
         return n;
     }
 

@@ -31,7 +31,7 @@ final class NodeCache {
     static final int NONE = -1;
 
     /** Below this nothing works: paths of several keys, their copies and the nodes that a checkpoint writes at once. */
-    static final int MIN_FRAMES = 128;
+    static final int MIN_FRAMES = 256;
 
     private static final long NO_KEY_LOW = -1L;
     private static final int FENCE_SHIFT = 2;

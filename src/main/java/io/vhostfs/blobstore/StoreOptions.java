@@ -13,7 +13,7 @@ import java.util.concurrent.TimeUnit;
  */
 public record StoreOptions(
         long metaCacheBytes, long commitIntervalNs, long checkpointIntervalNs, int ioSlots, boolean readOnly) {
-    public static final long MIN_META_CACHE_BYTES = 2L << 20;
+    public static final long MIN_META_CACHE_BYTES = 4L << 20;
     public static final long MAX_META_CACHE_BYTES = 64L << 30;
     public static final int MAX_IO_SLOTS = 1024;
 

@@ -110,7 +110,22 @@ final class StoreModel {
         changes.clear();
     }
 
+    void turn(int times) {
+        int[] left = {times};
+        store.driveUntil(() -> left[0]-- <= 0);
+    }
+
     // --- operations
+
+    /** Must always succeed. */
+    void deleteSomething() {
+        if (random.nextBoolean() && !runs.isEmpty()) {
+            assertEquals(BlobStore.OK, freeRun(randomRun()));
+        } else if (!items.isEmpty()) {
+            Key key = items.ceilingKey(randomKey());
+            assertEquals(BlobStore.OK, apply(new Key[] {key == null ? items.firstKey() : key}, new byte[1][]));
+        }
+    }
 
     Key randomKey() {
         int n = random.nextInt(keySpace);
