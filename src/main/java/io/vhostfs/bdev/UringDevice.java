@@ -2,6 +2,7 @@ package io.vhostfs.bdev;
 
 import static io.vhostfs.os.LibcConstants.BLKGETSIZE64;
 import static io.vhostfs.os.LibcConstants.BLKPBSZGET;
+import static io.vhostfs.os.LibcConstants.BLKROGET;
 import static io.vhostfs.os.LibcConstants.BLKSSZGET;
 import static io.vhostfs.os.LibcConstants.FALLOC_FL_KEEP_SIZE;
 import static io.vhostfs.os.LibcConstants.FALLOC_FL_PUNCH_HOLE;
@@ -102,6 +103,10 @@ public final class UringDevice implements BlockDevice {
             if (status.isType(S_IFREG) && status.sizeBytes() == 0 && create && spec.sizeBytes() != 0) {
                 setSize(spec, fd);
                 status = FileStatus.ofFd(fd);
+            }
+            // The superuser may open a read-only disk for writing, and then write in vain.
+            if (status.isType(S_IFBLK) && ioctlInt(spec, fd, BLKROGET) != 0) {
+                throw openFailure(spec, -Errno.EACCES);
             }
             return new UringDevice(spec, fd, status);
         } catch (BlockDeviceException e) {

@@ -110,6 +110,7 @@ public final class LibcConstants {
     public static final int W_OK = 0x2;
     public static final int X_OK = 0x1;
     public static final int BLKGETSIZE64 = 0x80081272;
+    public static final int BLKROGET = 0x125e;
     public static final int BLKSSZGET = 0x1268;
     public static final int BLKPBSZGET = 0x127b;
     public static final int BLKDISCARD = 0x1277;

@@ -1,5 +1,6 @@
 package io.vhostfs.bdev;
 
+import static io.vhostfs.bdev.BlockChannel.PENDING;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -12,6 +13,7 @@ import io.vhostfs.os.CString;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.Libc;
 import io.vhostfs.os.LibcConstants;
+import io.vhostfs.reactor.IdlePolicy;
 import io.vhostfs.reactor.Reactor;
 import java.io.IOException;
 import java.io.RandomAccessFile;
@@ -24,6 +26,8 @@ import java.util.List;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -251,6 +255,42 @@ class UringChannelTest {
         assertEquals(-Errno.EIO, io(BlockIo.READ, 0, 512).run(broken, reactor));
         broken.close();
         assertEquals(0, run(io(BlockIo.READ, 0, 512)), "other channels are well");
+    }
+
+    /** Each request ends long after the reactor has gone to sleep for want of anything else to do. */
+    @Test
+    void wakesAReactorThatSleeps() throws InterruptedException {
+        Reactor sleeper = new Reactor(Reactor.Config.named("sleeper").withIdlePolicy(IdlePolicy.INTERRUPT));
+        sleeper.start();
+        try {
+            BlockChannel sleepersChannel = sleeper.ask(() -> device.openChannel(sleeper));
+            CountDownLatch ended = new CountDownLatch(1);
+            BlockIo repeated = new BlockIo() {
+                private int left = 100;
+
+                @Override
+                public void onComplete(int status) {
+                    if (status == 0 && --left != 0) {
+                        operation = left % 2 == 0 ? BlockIo.WRITE : BlockIo.FLUSH;
+                        assertEquals(PENDING, sleepersChannel.submit(this));
+                    } else if (status == 0) {
+                        ended.countDown();
+                    }
+                }
+            };
+            repeated.lengthBytes = 4096;
+            repeated.iovecsAddress = io(BlockIo.WRITE, 0, 4096).iovecsAddress;
+            repeated.iovecCount = 1;
+            repeated.operation = BlockIo.FLUSH;
+            assertEquals(PENDING, (int) sleeper.ask(() -> sleepersChannel.submit(repeated)));
+            assertTrue(ended.await(60, TimeUnit.SECONDS), "a completion did not wake the reactor");
+            sleeper.ask(() -> {
+                sleepersChannel.close();
+                return null;
+            });
+        } finally {
+            sleeper.stop();
+        }
     }
 
     private static Set<Integer> openRings() throws IOException {
