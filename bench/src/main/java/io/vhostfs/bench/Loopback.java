@@ -28,7 +28,9 @@ import org.jspecify.annotations.Nullable;
  * operation allocates but {@link #prepare}.
  */
 final class Loopback implements AutoCloseable {
+    /** As many requests can be prepared. */
     private static final int QUEUE_SIZE = 128;
+
     private static final long FEATURES =
             1L << VIRTIO_F_VERSION_1 | 1L << VIRTIO_RING_F_INDIRECT_DESC | 1L << VIRTIO_RING_F_EVENT_IDX;
     private static final int MEMORY_BYTES = 16 << 20;
@@ -68,6 +70,13 @@ final class Loopback implements AutoCloseable {
 
         void putArgument(int offset, int value) {
             Memory.putInt(arguments + offset, value);
+        }
+
+        /** Of the length that it was prepared with. */
+        void putName(int offset, String name) {
+            for (int i = 0; i < name.length(); i++) {
+                Memory.putByte(arguments + offset + i, (byte) name.charAt(i));
+            }
         }
 
         /** What follows the out header. */
@@ -136,9 +145,7 @@ final class Loopback implements AutoCloseable {
     /** A request with names behind {@code prefixBytes} of arguments. */
     Prepared prepareNamed(int opcode, long nodeid, int prefixBytes, String name, int replyBytes) {
         Prepared prepared = prepare(opcode, nodeid, prefixBytes + name.length() + 1, 0, replyBytes, 0);
-        for (int i = 0; i < name.length(); i++) {
-            Memory.putByte(prepared.arguments + prefixBytes + i, (byte) name.charAt(i));
-        }
+        prepared.putName(prefixBytes, name);
         return prepared;
     }
 
