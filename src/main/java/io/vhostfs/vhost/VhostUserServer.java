@@ -26,6 +26,7 @@ import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.slf4j.event.Level;
 
 /**
  * Offers one device on one socket to one front end at a time, and to the next one when that has gone.
@@ -205,7 +206,7 @@ public final class VhostUserServer implements AutoCloseable {
             session.run();
             LOG.info("{}: front end disconnected", device.name());
         } catch (VhostUserException e) {
-            LOG.warn("{}: session ended: {}", device.name(), e.getMessage());
+            LOG.atLevel(stopping ? Level.INFO : Level.WARN).log("{}: session ended: {}", device.name(), e.getMessage());
         } catch (RuntimeException | Error e) {
             LOG.error("{}: session ended by an internal error", device.name(), e);
         }

@@ -656,6 +656,7 @@ final class VhostUserSession implements VringPoller.Owner, AutoCloseable {
         } else {
             onReactor(vring, () -> {
                 addWakeFd(vring);
+                known.setKicked(vring.kickFd >= 0);
                 known.queue().move(guestMemory, rings[0], rings[1], rings[2]);
                 known.resume();
                 device.reactorFor(vring.index).addPoller(known);
@@ -667,6 +668,7 @@ final class VhostUserSession implements VringPoller.Owner, AutoCloseable {
     private void start(Vring vring, long[] rings) {
         SplitVirtqueue queue = new SplitVirtqueue(name + " queue " + vring.index, vring.size);
         VringPoller poller = new VringPoller(this, queue, vring.index);
+        poller.setKicked(vring.kickFd >= 0);
         try {
             onReactor(vring, () -> {
                 addWakeFd(vring);

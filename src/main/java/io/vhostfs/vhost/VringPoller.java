@@ -37,6 +37,7 @@ final class VringPoller implements Poller {
     private final int queueIndex;
     private @Nullable ChainHandler handler;
     private boolean draining;
+    private boolean kicked;
     private @Nullable Runnable onDrained;
     private boolean reported;
 
@@ -48,6 +49,11 @@ final class VringPoller implements Poller {
 
     SplitVirtqueue queue() {
         return queue;
+    }
+
+    /** Whether the driver kicks; one that cannot is polled without sleep. */
+    void setKicked(boolean kicked) {
+        this.kicked = kicked;
     }
 
     void setHandler(ChainHandler handler) {
@@ -90,7 +96,7 @@ final class VringPoller implements Poller {
             queue.flush();
             return onDrained == null || queue.inFlight() > 0;
         }
-        return queue.prepareToSleep();
+        return queue.prepareToSleep() && kicked;
     }
 
     @Override

@@ -29,6 +29,8 @@ final class TestFrontEnd implements AutoCloseable {
     static final long GUEST_BASE = 0x1_0000_0000L;
     static final long USER_BASE = 0x7f00_0000_0000L;
     static final int RAM_BYTES = 4 << 20;
+    static final long INDIRECT = 1L << 28;
+    static final long EVENT_IDX = 1L << 29;
     private static final long TIMEOUT_NS = TimeUnit.SECONDS.toNanos(30);
 
     /** A reply; {@code payload} without the header, little-endian. */
@@ -71,6 +73,22 @@ final class TestFrontEnd implements AutoCloseable {
             throw new IOException(Errno.name(result));
         }
         return fd;
+    }
+
+    /** A front end that is let in: while another session ends, visitors are sent away. */
+    static TestFrontEnd connectWhenFree(Path path) throws IOException {
+        long deadline = System.nanoTime() + TIMEOUT_NS;
+        while (true) {
+            TestFrontEnd front = new TestFrontEnd(path);
+            front.send(VHOST_USER_GET_FEATURES, new byte[0]);
+            if (front.receive() != null) {
+                return front;
+            }
+            front.close();
+            if (System.nanoTime() > deadline) {
+                throw new IOException("no front end is let in at " + path);
+            }
+        }
     }
 
     // Payloads.
@@ -261,6 +279,15 @@ final class TestFrontEnd implements AutoCloseable {
         EventFd.signal(kickFd);
     }
 
+    /** Makes a chain available and kicks when the device wants that; its head. */
+    int submit(VirtioDriver.Buffer... buffers) {
+        int head = driver.add(buffers);
+        if (driver.needsKick()) {
+            kick();
+        }
+        return head;
+    }
+
     /** Sends bytes through the echo device and checks them; kicks when the device wants that. */
     void echo(int seed) {
         long in = GUEST_BASE + RAM_BYTES - 8192;
@@ -269,10 +296,7 @@ final class TestFrontEnd implements AutoCloseable {
             Memory.putByte(driver.toLocal(in) + i, (byte) (seed + i));
             Memory.putByte(driver.toLocal(out) + i, (byte) 0);
         }
-        int head = driver.add(new VirtioDriver.Buffer(in, 64, false), new VirtioDriver.Buffer(out, 64, true));
-        if (driver.needsKick()) {
-            kick();
-        }
+        int head = submit(new VirtioDriver.Buffer(in, 64, false), new VirtioDriver.Buffer(out, 64, true));
         VirtioDriver.Used used = awaitUsed();
         if (used.head() != head || used.lengthBytes() != 64) {
             throw new IllegalStateException("used " + used + " for head " + head);
