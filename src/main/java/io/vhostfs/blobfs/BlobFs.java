@@ -109,8 +109,11 @@ public final class BlobFs implements FileSystem {
 
     @Override
     public FsClient attach(long rootInode) {
-        BlobFsClient client =
-                new BlobFsClient(this, rootInode, Limits.MAX_CLIENT_REFERENCES, Limits.MAX_CLIENT_HANDLES);
+        return attach(rootInode, Limits.MAX_CLIENT_REFERENCES, Limits.MAX_CLIENT_HANDLES);
+    }
+
+    BlobFsClient attach(long rootInode, int maxReferences, int maxHandles) {
+        BlobFsClient client = new BlobFsClient(this, rootInode, maxReferences, maxHandles);
         volume.addClient(client);
         return client;
     }
@@ -157,7 +160,7 @@ public final class BlobFs implements FileSystem {
         IoContext[] all = contexts;
         for (IoContext context : all) {
             if (context.reactor == r.origin) {
-                return RemoteAccess.submit(context, r);
+                return RemoteAccess.submit(context, volume, r);
             }
         }
         return -Errno.ENODEV;
@@ -184,6 +187,10 @@ public final class BlobFs implements FileSystem {
 
     /** After a wait: goes on with an operation. On the reactor of its context. */
     void resume(FileOp op) {
+        if (op.context != homeContext) {
+            RemoteAccess.ended(op);
+            return;
+        }
         FsRequest r = op.request;
         int status;
         switch (op.kind) {
@@ -228,6 +235,9 @@ public final class BlobFs implements FileSystem {
         Inode inode = volume.opened(client, r.inode, hasHandle(r) ? r.handle : 0);
         if (inode == null) {
             return volume.status;
+        }
+        if (inode.isModifiedElsewhere()) {
+            volume.takeModification(inode);
         }
         return switch (r.operation) {
             case FsOp.GETATTR -> {
@@ -311,7 +321,7 @@ public final class BlobFs implements FileSystem {
             return queries.readInline(r, inode);
         }
         ExtentMap map = volume.map(inode);
-        return map == null ? volume.status : FileData.read(homeContext, r, map, inode.size);
+        return map == null ? volume.status : FileData.read(homeContext.obtain(), r, map, inode.size);
     }
 
     private int write(FsRequest r, BlobFsClient client) {
@@ -327,7 +337,7 @@ public final class BlobFs implements FileSystem {
         }
         ExtentMap map = inode.map;
         if (map == null
-                || inode.exclusives != 0
+                || inode.hasExclusives()
                 || inode.isInline()
                 || (r.killPrivileges && Modes.withoutPrivileges(inode.mode) != inode.mode)
                 || !FileData.isOverwrite(homeContext, r, map, inode.size)) {

@@ -138,6 +138,9 @@ final class Directory {
         if (filler == null || r.offset < 0) {
             return -Errno.EINVAL;
         }
+        if (r.offset >= Items.SUB_MASK) {
+            return BlobStore.OK;
+        }
         if (r.offset < COOKIE_DOT
                 && !filler.add(directory.number, dots, 1, DT_DIR, COOKIE_DOT, dotAttributes(r, directory.number))) {
             return BlobStore.OK;

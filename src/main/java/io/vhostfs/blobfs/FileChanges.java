@@ -57,6 +57,7 @@ final class FileChanges {
         this.orphans = orphans;
         writes = new WriteSteps(volume, edit);
         space = new SpaceSteps(volume, edit, attributes);
+        volume.setChanges(this);
     }
 
     /** Starts an exclusive operation: PENDING, or its final status. */
@@ -74,7 +75,7 @@ final class FileChanges {
         op.phase = LOCK;
         op.exclusive = true;
         inode.pins++;
-        inode.exclusives++;
+        inode.addExclusive(1);
         if (r != null) {
             op.offset = r.offset;
             op.length = r.length;
@@ -139,7 +140,8 @@ final class FileChanges {
             RangeLocks.activate(inode, op);
             return r;
         }
-        if (!RangeLocks.tryAcquire(inode, op)) {
+        // Those who overwrite elsewhere see that they must not, and wake us when the last of them has ended.
+        if (inode.hasRemoteWriters() || !RangeLocks.tryAcquire(inode, op)) {
             return FileSystem.PENDING;
         }
         RangeLocks.stopWaiting(inode, op);
@@ -400,7 +402,7 @@ final class FileChanges {
         }
         RangeLocks.release(inode, op);
         if (op.exclusive) {
-            inode.exclusives--;
+            inode.addExclusive(-1);
         }
         op.context.release(op);
         wakeWaiting(inode);
@@ -419,7 +421,7 @@ final class FileChanges {
     }
 
     /** Lets waiting operations go on, in their order. */
-    private void wakeWaiting(Inode inode) {
+    void wakeWaiting(Inode inode) {
         if (inode.waking) {
             // The loop that is under way looks again.
             return;

@@ -16,17 +16,19 @@ import io.vhostfs.os.LibcConstants;
 final class FileData {
     private FileData() {}
 
-    /** Reads blocks of a file of this size; the request's offset is not negative. */
-    static int read(IoContext c, FsRequest r, ExtentMap map, long size) {
+    /** Reads blocks of a file of this size; the request's offset is not negative. The operation is idle afterwards, unless PENDING. */
+    static int read(FileOp op, FsRequest r, ExtentMap map, long size) {
+        IoContext c = op.context;
         long offset = r.offset;
         long room = Iovecs.totalLength(r.dataIovecs, r.dataIovecCount);
         long length = Math.min(Math.min(r.length, size - offset), Math.min(room, Limits.MAX_IO_BYTES));
         r.count = 0;
         if (length <= 0) {
+            op.leaveEpoch();
+            c.release(op);
             return 0;
         }
         int mask = c.blockMask;
-        FileOp op = c.obtain();
         op.kind = FileOp.READ;
         op.request = r;
         op.length = length;
@@ -118,6 +120,7 @@ final class FileData {
             }
             r.count = op.length;
         }
+        op.leaveEpoch();
         op.context.release(op);
         return status;
     }

@@ -27,26 +27,26 @@ final class Formatter {
             store.put(Items.SYSTEM, Items.SUPER_KEY, at, Items.SUPER_SIZE);
             Items.encodeCounter(at, FileSystem.ROOT_INODE + 1);
             store.put(Items.SYSTEM, Items.NEXT_INODE_KEY, at, Items.COUNTER_SIZE);
-            root(nowNs, uid, gid).encode(at);
+            encodeRoot(at, nowNs, uid, gid);
             store.put(FileSystem.ROOT_INODE, Items.INODE_KEY, at, Items.INODE_SIZE);
         }
         store.end();
     }
 
-    private static Inode root(long nowNs, int uid, int gid) {
-        Inode root = new Inode();
-        root.mode = Modes.S_IFDIR | 0x1ed;
-        root.uid = uid;
-        root.gid = gid;
-        root.links = 2;
-        root.generation = 1;
-        root.size = Items.BLOCK_SIZE;
-        root.accessTimeNs = nowNs;
-        root.modifyTimeNs = nowNs;
-        root.changeTimeNs = nowNs;
-        root.birthTimeNs = nowNs;
-        root.parent = FileSystem.ROOT_INODE;
-        return root;
+    private static void encodeRoot(long to, long nowNs, int uid, int gid) {
+        Memory.zero(to, Items.INODE_SIZE);
+        Memory.putInt(to, Items.VERSION);
+        Memory.putInt(to + Items.INODE_MODE_OFFSET, Modes.S_IFDIR | 0x1ed);
+        Memory.putInt(to + Items.INODE_UID_OFFSET, uid);
+        Memory.putInt(to + Items.INODE_GID_OFFSET, gid);
+        Memory.putInt(to + Items.INODE_LINKS_OFFSET, 2);
+        Memory.putInt(to + Items.INODE_GENERATION_OFFSET, 1);
+        Memory.putLong(to + Items.INODE_SIZE_OFFSET, Items.BLOCK_SIZE);
+        Memory.putLong(to + Items.INODE_ATIME_OFFSET, nowNs);
+        Memory.putLong(to + Items.INODE_MTIME_OFFSET, nowNs);
+        Memory.putLong(to + Items.INODE_CTIME_OFFSET, nowNs);
+        Memory.putLong(to + Items.INODE_BTIME_OFFSET, nowNs);
+        Memory.putLong(to + Items.INODE_PARENT_OFFSET, FileSystem.ROOT_INODE);
     }
 
     private static void check(int status) {

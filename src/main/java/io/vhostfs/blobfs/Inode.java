@@ -2,6 +2,8 @@ package io.vhostfs.blobfs;
 
 import io.vhostfs.fsdev.FsAttributes;
 import io.vhostfs.memory.Memory;
+import io.vhostfs.reactor.Message;
+import io.vhostfs.reactor.Reactor;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import org.jspecify.annotations.Nullable;
@@ -13,12 +15,21 @@ import org.jspecify.annotations.Nullable;
  * read; these look through {@link #readVersion} and {@link #isVersion}. Pooled: who holds one across a wait has
  * pinned it, others check {@link #number} again.
  */
-final class Inode {
+final class Inode implements Message {
     private static final VarHandle VERSION;
+    private static final VarHandle EXCLUSIVES;
+    private static final VarHandle REMOTE_WRITERS;
+    private static final VarHandle REMOTE_MODIFIED;
+    private static final VarHandle REMOTE_WAKE;
 
     static {
         try {
-            VERSION = MethodHandles.lookup().findVarHandle(Inode.class, "version", int.class);
+            MethodHandles.Lookup lookup = MethodHandles.lookup();
+            VERSION = lookup.findVarHandle(Inode.class, "version", int.class);
+            EXCLUSIVES = lookup.findVarHandle(Inode.class, "exclusives", int.class);
+            REMOTE_WRITERS = lookup.findVarHandle(Inode.class, "remoteWriters", int.class);
+            REMOTE_MODIFIED = lookup.findVarHandle(Inode.class, "remoteModified", int.class);
+            REMOTE_WAKE = lookup.findVarHandle(Inode.class, "remoteWake", int.class);
         } catch (ReflectiveOperationException e) {
             throw new ExceptionInInitializerError(e);
         }
@@ -37,7 +48,7 @@ final class Inode {
     ExtentMap map;
 
     /** Exclusive operations active or waiting: overwrites may not run beside without asking. */
-    int exclusives;
+    private int exclusives;
 
     int uid;
     int gid;
@@ -53,6 +64,26 @@ final class Inode {
     long parent;
     /** Counts changes of content that were written to the tree. */
     long dataVersion;
+
+    // --- other reactors
+
+    /** Overwrites under way on other reactors. */
+    @SuppressWarnings("unused")
+    private int remoteWriters;
+
+    /** Whether {@link #remoteModifiedNs} is news to home, which was sent this object to learn it. */
+    @SuppressWarnings("unused")
+    private int remoteModified;
+
+    /** When data was last overwritten by another reactor. */
+    private volatile long remoteModifiedNs;
+
+    /** Whether {@link #wake} was sent and has not arrived. */
+    @SuppressWarnings("unused")
+    private int remoteWake;
+
+    private final Volume volume;
+    private final Message wake = this::onWake;
 
     // --- home only
 
@@ -100,9 +131,20 @@ final class Inode {
     /** Waiting operations are being resumed. */
     boolean waking;
 
+    Inode(Volume volume) {
+        this.volume = volume;
+    }
+
     /** Whether an idle object: in nobody's hands, and nothing in it that the tree has not. */
     boolean isEvictable() {
-        return handles == 0 && pins == 0 && !dirty && links != 0 && activeRanges == null && firstWaiting == null;
+        return handles == 0
+                && pins == 0
+                && !dirty
+                && links != 0
+                && activeRanges == null
+                && firstWaiting == null
+                && !hasRemoteWriters()
+                && !isModifiedElsewhere();
     }
 
     boolean isDirectory() {
@@ -137,6 +179,68 @@ final class Inode {
     boolean isVersion(int v) {
         VarHandle.loadLoadFence();
         return (int) VERSION.getOpaque(this) == v;
+    }
+
+    // --- overwrites by other reactors: they count themselves, then look for exclusive operations; home does it the
+    // other
+    // way round. Both do the first with a full fence, so that one of them sees the other.
+
+    boolean hasExclusives() {
+        return exclusives != 0;
+    }
+
+    /** Home. */
+    void addExclusive(int delta) {
+        EXCLUSIVES.setVolatile(this, exclusives + delta);
+    }
+
+    boolean hasRemoteWriters() {
+        return (int) REMOTE_WRITERS.getVolatile(this) != 0;
+    }
+
+    /** Another reactor: false when an exclusive operation is there (and nothing was counted). */
+    boolean tryEnterRemoteWriter(Reactor home) {
+        REMOTE_WRITERS.getAndAdd(this, 1);
+        if ((int) EXCLUSIVES.getVolatile(this) == 0) {
+            return true;
+        }
+        leaveRemoteWriter(home);
+        return false;
+    }
+
+    void leaveRemoteWriter(Reactor home) {
+        int before = (int) REMOTE_WRITERS.getAndAdd(this, -1);
+        if (before == 1 && (int) EXCLUSIVES.getVolatile(this) != 0 && REMOTE_WAKE.compareAndSet(this, 0, 1)) {
+            home.send(wake);
+        }
+    }
+
+    private void onWake() {
+        REMOTE_WAKE.setVolatile(this, 0);
+        volume.wakeWaiting(this);
+    }
+
+    /** Another reactor, before it leaves: data was overwritten now. */
+    void noteRemoteModification(Reactor home, long nowNs) {
+        remoteModifiedNs = nowNs;
+        if (REMOTE_MODIFIED.compareAndSet(this, 0, 1)) {
+            home.send(this);
+        }
+    }
+
+    boolean isModifiedElsewhere() {
+        return (int) REMOTE_MODIFIED.getAcquire(this) != 0;
+    }
+
+    long remoteModifiedNs() {
+        return remoteModifiedNs;
+    }
+
+    /** The news of {@link #noteRemoteModification} arrive at home. */
+    @Override
+    public void run() {
+        REMOTE_MODIFIED.setVolatile(this, 0);
+        volume.takeModification(this);
     }
 
     void fill(FsAttributes a) {
@@ -232,7 +336,6 @@ final class Inode {
         dirty = false;
         purging = false;
         waking = false;
-        exclusives = 0;
         handles = 0;
         pins = 0;
         loading = null;

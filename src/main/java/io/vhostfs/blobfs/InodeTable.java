@@ -17,6 +17,8 @@ final class InodeTable {
     /** Objects the clock hand looks at for one reuse, before the pool grows. */
     private static final int MAX_CLOCK_STEPS = 256;
 
+    private final Volume volume;
+
     private volatile @Nullable Inode[] slots = new Inode[1024];
     private int count;
     private Inode[] pool = new Inode[1024];
@@ -24,6 +26,10 @@ final class InodeTable {
     private int hand;
     private Inode[] free = new Inode[1024];
     private int freeCount;
+
+    InodeTable(Volume volume) {
+        this.volume = volume;
+    }
 
     private static int home(long number, int mask) {
         return (int) ((number * 0x9E3779B97F4A7C15L) >>> 32) & mask;
@@ -64,18 +70,33 @@ final class InodeTable {
                 hand = hand + 1 == pooled ? 0 : hand + 1;
                 if (candidate.touched) {
                     candidate.touched = false;
-                } else if (candidate.number != 0 && candidate.isEvictable()) {
-                    removeSlot(candidate);
+                } else if (candidate.number != 0 && candidate.isEvictable() && takeFromOthers(candidate)) {
                     return candidate;
                 }
             }
         }
-        Inode inode = new Inode();
+        Inode inode = new Inode(volume);
         if (pooled == pool.length) {
             pool = Arrays.copyOf(pool, 2 * pooled);
         }
         pool[pooled++] = inode;
         return inode;
+    }
+
+    /** Takes an idle inode out of the table, unless another reactor began to write to it meanwhile. */
+    private boolean takeFromOthers(Inode inode) {
+        long number = inode.number;
+        inode.beginChange();
+        inode.number = 0;
+        VarHandle.fullFence();
+        boolean isTaken = !inode.hasRemoteWriters();
+        inode.number = number;
+        if (isTaken) {
+            unlinkSlot(inode);
+            inode.number = 0;
+        }
+        inode.endChange();
+        return isTaken;
     }
 
     void release(Inode inode) {
@@ -119,11 +140,14 @@ final class InodeTable {
 
     /** Takes it out and back into the pool: the inode is gone. */
     void remove(Inode inode) {
-        removeSlot(inode);
+        unlinkSlot(inode);
+        inode.beginChange();
+        inode.number = 0;
+        inode.endChange();
         release(inode);
     }
 
-    private void removeSlot(Inode inode) {
+    private void unlinkSlot(Inode inode) {
         @Nullable Inode[] s = slots;
         int mask = s.length - 1;
         int i = home(inode.number, mask);
@@ -145,9 +169,6 @@ final class InodeTable {
         }
         SLOT.setRelease(s, gap, null);
         count--;
-        inode.beginChange();
-        inode.number = 0;
-        inode.endChange();
     }
 
     /** For walks over all: an object per index, perhaps idle ({@code number} 0). */

@@ -233,7 +233,7 @@ final class Orphans {
             if (why == BlobStore.NOT_RESIDENT) {
                 store.park(this);
             } else {
-                volume.home.send(this);
+                volume.inNextTurn(this);
             }
         }
 

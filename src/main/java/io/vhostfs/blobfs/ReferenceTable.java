@@ -3,6 +3,8 @@ package io.vhostfs.blobfs;
 import io.vhostfs.memory.Memory;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
 
 /**
  * How many references a client holds to each inode: open addressing in memory outside the heap.
@@ -19,6 +21,8 @@ final class ReferenceTable {
 
     /** Addresses, mask in the part's header: capacity - 1 in the first 8 bytes, slots behind. */
     private static final int HEADER_SIZE = 16;
+
+    private static final VarHandle PART = MethodHandles.arrayElementVarHandle(long[].class);
 
     private final long[] parts = new long[PART_COUNT];
     private final int[] counts = new int[PART_COUNT];
@@ -67,7 +71,8 @@ final class ReferenceTable {
 
     boolean contains(long inode) {
         long hash = hash(inode);
-        return Memory.getLong(slot(parts[part(hash)], hash, inode)) == inode && inode != 0;
+        long address = (long) PART.getAcquire(parts, part(hash));
+        return Memory.getLong(slot(address, hash, inode)) == inode && inode != 0;
     }
 
     /** Whether one more inode can be counted. */
@@ -110,7 +115,7 @@ final class ReferenceTable {
                 Memory.putLong(to, inode);
             }
         }
-        parts[p] = grown;
+        PART.setRelease(parts, p, grown);
     }
 
     /** Takes back up to {@code references}; true when none is left, also when there was none. */

@@ -220,7 +220,7 @@ final class SpaceSteps {
         if (last) {
             return op.phase == FileChanges.CUT ? BlobStore.OK : FileChanges.CONTINUE;
         }
-        volume.home.send(op);
+        volume.inNextTurn(op);
         return FileSystem.PENDING;
     }
 
@@ -358,7 +358,7 @@ final class SpaceSteps {
             op.phase = FileChanges.SPACE_END;
             return FileChanges.CONTINUE;
         }
-        volume.home.send(op);
+        volume.inNextTurn(op);
         return FileSystem.PENDING;
     }
 

@@ -26,7 +26,7 @@ final class Unmounter extends BlobStore.Parkable implements Message {
         volume.stop();
         orphans.stopScan();
         if (orphans.isBusy()) {
-            volume.home.send(this);
+            volume.inNextTurn(this);
             return;
         }
         int s = volume.writeBackAll();

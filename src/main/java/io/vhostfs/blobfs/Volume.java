@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
 final class Volume {
     final BlobStore store;
     final Reactor home;
-    final InodeTable inodes = new InodeTable();
+    final InodeTable inodes = new InodeTable(this);
     final NameHash hash;
 
     /** Room for a value being put. */
@@ -48,6 +48,7 @@ final class Volume {
 
     private final WriteBackTimer writeBackTimer = new WriteBackTimer();
     private boolean stopped;
+    private @Nullable FileChanges changes;
 
     @SuppressWarnings("unused") // holds the scratch memory
     private final Arena arena = Arena.ofAuto();
@@ -64,6 +65,11 @@ final class Volume {
 
     long now() {
         return home.wallClockNs();
+    }
+
+    /** More of a long job, after everybody else had a turn: what is sent may run within the same one. */
+    void inNextTurn(Message message) {
+        home.schedule(0, message);
     }
 
     // --- clients
@@ -289,6 +295,26 @@ final class Volume {
         inode.changeTimeNs = nowNs;
         inode.endChange();
         markDirty(inode);
+    }
+
+    /** Data was overwritten by another reactor: its time becomes the inode's. */
+    void takeModification(Inode inode) {
+        long when = inode.remoteModifiedNs();
+        if (inode.number != 0 && when > inode.modifyTimeNs) {
+            touchModified(inode, when);
+        }
+    }
+
+    /** Lets operations go on that waited for other reactors. */
+    void wakeWaiting(Inode inode) {
+        FileChanges c = changes;
+        if (c != null) {
+            c.wakeWaiting(inode);
+        }
+    }
+
+    void setChanges(FileChanges fileChanges) {
+        changes = fileChanges;
     }
 
     void markDirty(Inode inode) {

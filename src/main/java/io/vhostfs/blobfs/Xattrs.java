@@ -103,11 +103,11 @@ final class Xattrs {
                         == Items.XATTR_DATA_OFFSET + nameLength + Math.min(length, Items.XATTR_PIECE_BYTES);
     }
 
-    private static int pieces(int valueLength) {
+    static int pieces(int valueLength) {
         return Math.max(1, (valueLength + Items.XATTR_PIECE_BYTES - 1) / Items.XATTR_PIECE_BYTES);
     }
 
-    private static int pieceBytes(int valueLength, int piece) {
+    static int pieceBytes(int valueLength, int piece) {
         return Math.min(Items.XATTR_PIECE_BYTES, valueLength - piece * Items.XATTR_PIECE_BYTES);
     }
 

@@ -39,8 +39,8 @@ public final class BlobStore {
     /** With {@code k0 == 0}: keys from here on are the user's. */
     public static final long FIRST_USER_K1 = 1L << 63;
 
-    /** Most log bytes that one group may announce. */
-    public static final int MAX_GROUP_LOG_BYTES = 64 << 10;
+    /** Most log bytes that one group may announce: 64 KiB of values with their keys; below an eighth of the least log. */
+    public static final int MAX_GROUP_LOG_BYTES = 80 << 10;
 
     /** Log bytes that a {@link #markUsed} or a {@link #free} takes. */
     public static final int RANGE_LOG_BYTES = LogRecord.RANGE_ENTRY_SIZE;
@@ -454,6 +454,11 @@ public final class BlobStore {
     /** Free for data, without the reserve for metadata and deletes; includes what a checkpoint would give back. */
     public long availableBlocks() {
         return space.availableBlocks();
+    }
+
+    /** Whether a block is allocated, or reserved. */
+    public boolean isUsed(long block) {
+        return space.isUsed(block);
     }
 
     /** Allocated, for data and for the store's own structures. */

@@ -88,7 +88,7 @@ class BlobFsModelTest {
 
     @Test
     void agreesWithTheModelWhenNodesDoNotFitTheCache() {
-        StoreOptions small = StoreOptions.DEFAULT.withMetaCacheBytes(8 << 20);
+        StoreOptions small = StoreOptions.DEFAULT.withMetaCacheBytes(4 << 20);
         begin(new DeferringDevice(new MallocDevice(128 << 20), 7, 512, 1), small, 7);
         for (int i = 0; i < 12_000; i++) {
             long inode = client().create(1, "filler-of-a-tree-that-is-larger-than-its-cache-" + i);
@@ -106,7 +106,9 @@ class BlobFsModelTest {
             step();
             if (i % 1000 == 999) {
                 verify(root);
-                fixture().remount();
+                fixture().unmount();
+                assertEquals(List.of(), Checks.run(fixture().device));
+                fixture().mount();
                 current = fixture().newClient();
                 relearn(root);
                 verify(root);
