@@ -21,9 +21,6 @@ import org.jspecify.annotations.Nullable;
  * target. The calling thread does everything and should be pinned, away from the targets' cores.
  */
 public final class BenchRunner {
-    /** Not much longer than a neighbour's turn on the core, and still hundreds of small operations of the slowest target. */
-    private static final long WINDOW_NS = 10_000_000;
-
     /**
      * Who is measured.
      *
@@ -61,8 +58,8 @@ public final class BenchRunner {
     public BenchRunner(Options options, Consumer<String> progress) {
         this.options = options;
         this.progress = progress;
-        recorder = new WindowRecorder(WINDOW_NS, windows(options.measureMs()));
-        warmUp = new WindowRecorder(WINDOW_NS, windows(options.warmUpMs()));
+        recorder = new WindowRecorder(options.measureMs() * 1_000_000L);
+        warmUp = new WindowRecorder(options.warmUpMs() * 1_000_000L);
     }
 
     public BenchReport run(List<Target> targets) throws IOException {
@@ -112,6 +109,7 @@ public final class BenchRunner {
                 stop(session, false);
                 for (int turn = warmUpTurns(repetition); turn > 0; turn--) {
                     session.generator().run(warmUp);
+                    recorder.plan(options.measureMs() * 1_000_000L, warmUp.operationNs());
                 }
                 samples.get(i).add(session.measure(recorder));
                 stop(session, true);
@@ -136,10 +134,6 @@ public final class BenchRunner {
             return 0;
         }
         return repetition == 0 ? 10 : 1;
-    }
-
-    private static int windows(int milliseconds) {
-        return (int) Math.max(1, milliseconds * 1_000_000L / WINDOW_NS);
     }
 
     /** One target's connection, files and current load. */

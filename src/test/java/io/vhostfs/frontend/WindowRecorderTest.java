@@ -6,11 +6,11 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class WindowRecorderTest {
-    private static final long WINDOW_NS = 1000;
+    private static final long WINDOW_NS = WindowRecorder.MIN_WINDOW_NS;
 
     /** Operations of each window, all with the same latency. */
     private static BenchSample record(long[] operations, long[] latenciesNs) {
-        WindowRecorder recorder = new WindowRecorder(WINDOW_NS, operations.length);
+        WindowRecorder recorder = new WindowRecorder(operations.length * WINDOW_NS);
         recorder.start(0);
         for (int window = 0; window < operations.length; window++) {
             for (long i = 0; i < operations[window]; i++) {
@@ -25,25 +25,25 @@ class WindowRecorderTest {
     void figuresAreThoseOfTheFastestQuarter() {
         BenchSample sample = record(
                 new long[] {10, 100, 10, 10, 100, 10, 10, 10}, new long[] {900, 20, 900, 900, 40, 900, 900, 900});
-        assertEquals(200 / 2e-6, sample.opsPerSecond(), 1);
+        assertEquals(200 / 4e-3, sample.opsPerSecond(), 1);
         assertEquals(20, sample.p50Ns());
         assertEquals(40, sample.maxNs());
-        assertEquals(260 / 8e-6, sample.allOpsPerSecond(), 1);
+        assertEquals(260 / 16e-3, sample.allOpsPerSecond(), 1);
     }
 
     @Test
     void aWindowThatEndsLateCountsItsWholeTime() {
-        WindowRecorder recorder = new WindowRecorder(WINDOW_NS, 1);
+        WindowRecorder recorder = new WindowRecorder(WINDOW_NS);
         recorder.start(0);
         assertTrue(recorder.advance(WINDOW_NS - 1));
         recorder.record(1);
         assertFalse(recorder.advance(4 * WINDOW_NS));
-        assertEquals(1 / 4e-6, recorder.sample().opsPerSecond(), 1);
+        assertEquals(1 / 8e-3, recorder.sample().opsPerSecond(), 1);
     }
 
     @Test
     void whatEndsAfterTheLastWindowDoesNotCount() {
-        WindowRecorder recorder = new WindowRecorder(WINDOW_NS, 1);
+        WindowRecorder recorder = new WindowRecorder(WINDOW_NS);
         recorder.start(0);
         recorder.record(5);
         assertFalse(recorder.advance(WINDOW_NS));
@@ -54,13 +54,28 @@ class WindowRecorderTest {
 
     @Test
     void aSecondRunStartsEmpty() {
-        WindowRecorder recorder = new WindowRecorder(WINDOW_NS, 1);
+        WindowRecorder recorder = new WindowRecorder(WINDOW_NS);
         for (int run = 0; run < 2; run++) {
-            recorder.start(run * 10_000L);
+            recorder.start(run * 10 * WINDOW_NS);
             recorder.record(5);
-            recorder.advance(run * 10_000L + WINDOW_NS);
+            recorder.advance((run * 10 + 1) * WINDOW_NS);
             assertEquals(1, recorder.operations());
         }
+    }
+
+    @Test
+    void windowsOfSlowOperationsAreLonger() {
+        WindowRecorder recorder = new WindowRecorder(100 * WINDOW_NS);
+        recorder.plan(100 * WINDOW_NS, WINDOW_NS / 10.0);
+        recorder.start(0);
+        assertTrue(recorder.advance(WINDOW_NS));
+        int windows = 0;
+        for (long nowNs = WINDOW_NS; recorder.advance(nowNs); nowNs += WINDOW_NS) {
+            recorder.record(7);
+            windows++;
+        }
+        assertEquals(99, windows, "ten windows of ten");
+        assertEquals(WINDOW_NS, recorder.operationNs(), WINDOW_NS / 50.0);
     }
 
     @Test
