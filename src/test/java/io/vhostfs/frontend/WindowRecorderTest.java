@@ -56,9 +56,9 @@ class WindowRecorderTest {
     void aSecondRunStartsEmpty() {
         WindowRecorder recorder = new WindowRecorder(WINDOW_NS);
         for (int run = 0; run < 2; run++) {
-            recorder.start(run * 10 * WINDOW_NS);
+            recorder.start(run * 10L * WINDOW_NS);
             recorder.record(5);
-            recorder.advance((run * 10 + 1) * WINDOW_NS);
+            recorder.advance((run * 10L + 1) * WINDOW_NS);
             assertEquals(1, recorder.operations());
         }
     }
