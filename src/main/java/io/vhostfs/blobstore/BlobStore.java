@@ -11,6 +11,7 @@ import io.vhostfs.reactor.Reactor;
 import java.util.UUID;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -164,6 +165,7 @@ public final class BlobStore {
     private boolean tickScheduled;
     private long lastCheckpointNs;
 
+    private Consumer<String> onDamage = text -> {};
     private int failure;
     private String failureText = "";
     private long damagedReads;
@@ -209,7 +211,22 @@ public final class BlobStore {
      * @throws StoreException when there is none, or it is damaged
      */
     public static BlobStore open(BlockDevice device, StoreOptions options) {
-        return Recovery.open(device, options);
+        return Recovery.open(
+                device,
+                options,
+                true,
+                text -> LOG.error("{}: {}; what it holds is answered with EIO", device.name(), text));
+    }
+
+    /**
+     * Checks every structure and checksum of the store on a device, and its map of free space; writes nothing. Blocks; not
+     * on a reactor.
+     *
+     * @param visitor the user's part of the check; without it blocks of data cannot be told from lost ones
+     * @return the number of problems
+     */
+    public static long check(BlockDevice device, StoreReporter reporter, @Nullable StoreVisitor visitor) {
+        return StoreChecker.check(device, reporter, visitor);
     }
 
     // --- looking up
@@ -719,10 +736,13 @@ public final class BlobStore {
         checkpoint.onNodeWritten(io, status);
     }
 
+    void onDamage(Consumer<String> listener) {
+        onDamage = listener;
+    }
+
     void reportDamage(long block, String problem) {
         damagedReads++;
-        LOG.error(
-                "{}: the tree node at block {} {}; what it holds is answered with EIO", device.name(), block, problem);
+        onDamage.accept("the tree node at block " + block + " " + problem);
     }
 
     /** A device error that leaves no way to keep promises: no more changes. */

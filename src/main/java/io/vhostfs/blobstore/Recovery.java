@@ -8,6 +8,7 @@ import io.vhostfs.memory.Crc32c;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Reactor;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -38,26 +39,33 @@ final class Recovery {
         block = memory.allocate(BlobStore.BLOCK_SIZE);
     }
 
-    static BlobStore open(BlockDevice device, StoreOptions options) {
+    /**
+     * Opens a store.
+     *
+     * @param withLog whether the log is replayed; without it the store must only be looked at
+     * @param onDamage hears of every node found damaged, from now on
+     */
+    static BlobStore open(BlockDevice device, StoreOptions options, boolean withLog, Consumer<String> onDamage) {
         try (BlockingIo io = new BlockingIo(device);
                 StoreMemory memory = new StoreMemory(LogRecord.MAX_BYTES + (1 << 18))) {
-            return new Recovery(device, options, io, memory).open();
+            return new Recovery(device, options, io, memory).open(withLog, onDamage);
         } catch (BlockDeviceException e) {
             throw new StoreException(Kind.IO, String.valueOf(e.getMessage()));
         }
     }
 
-    private BlobStore open() {
+    private BlobStore open(boolean withLog, Consumer<String> onDamage) {
         Superblock superblock = readSuperblock();
         RootSlot slot = readRootSlot(superblock);
         BlobStore store =
                 new BlobStore(device, superblock, options, new Reactor("opening the store on " + device.name()));
         boolean opened = false;
         try {
+            store.onDamage(onDamage);
             store.attach();
             loadRoot(store, slot);
             loadBitmaps(store);
-            new Replay(device, store, superblock, io, memory, crc32c).run(slot);
+            new Replay(device, store, superblock, io, memory, crc32c).run(slot, withLog);
             opened = true;
             return store;
         } finally {
@@ -229,18 +237,21 @@ final class Recovery {
             record = memory.allocate(recordBytes);
         }
 
-        void run(RootSlot slot) {
+        void run(RootSlot slot, boolean withLog) {
             long epoch = slot.epoch;
             long sequence = slot.logSequence;
             long position = slot.logPosition;
             int chain = slot.logChain;
             // Blocks that a later record uses must not be taken for nodes while an earlier one is applied.
-            while (read(position, sequence, chain, slot)) {
+            while (withLog && read(position, sequence, chain, slot)) {
                 epoch = Math.max(epoch, LogRecord.epoch(record));
                 reserveUsed();
                 position += LogRecord.blocks(LogRecord.length(record));
                 chain = LogRecord.crc(record);
                 sequence++;
+            }
+            if (withLog) {
+                checkThatNothingFollows(position, sequence, slot);
             }
             if (device.hasVolatileCache() && !store.isReadOnly()) {
                 // What was just read may be in the device's cache only; it is about to be built upon.
@@ -249,6 +260,23 @@ final class Recovery {
             store.beginReplay(slot, epoch + 1);
             apply(slot, sequence);
             store.endReplay();
+        }
+
+        /**
+         * A record is only written when the one before it is durable. So where the log ends for want of a valid record, but
+         * the one after that is there, no crash did it, and changes that were promised to last would be lost.
+         */
+        private void checkThatNothingFollows(long end, long sequence, RootSlot slot) {
+            long limit = Math.min(end + LogRecord.blocks(recordBytes), slot.logPosition + superblock.logBlocks() - 1);
+            for (long position = end + 1; position <= limit; position++) {
+                readRing(position, record, 1);
+                int chain = Memory.getInt(record + LogRecord.CHAIN_OFFSET);
+                if (LogRecord.isHeaderOf(record, superblock.uuid(), sequence + 1, chain, recordBytes)
+                        && read(position, sequence + 1, chain, slot)) {
+                    throw damaged(
+                            end, "is damaged, though the next one is there: changes that were committed are lost");
+                }
+            }
         }
 
         private void apply(RootSlot slot, long endSequence) {
