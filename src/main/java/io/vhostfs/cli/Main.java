@@ -24,6 +24,7 @@ import picocli.CommandLine.ScopeType;
             ServeCommand.class,
             MkfsCommand.class,
             InfoCommand.class,
+            FsckCommand.class,
             DoctorCommand.class,
             BenchCommand.class,
             DemoCommand.class,

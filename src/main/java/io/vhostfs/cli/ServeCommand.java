@@ -12,8 +12,10 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.LoggerFactory;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -120,25 +122,25 @@ final class ServeCommand implements Callable<Integer> {
             readConfigFile(configFile);
         }
         CountDownLatch stop = new CountDownLatch(1);
-        CountDownLatch stopped = new CountDownLatch(1);
+        CompletableFuture<Integer> exitCode = new CompletableFuture<>();
         try (Target target = Target.start(configuration())) {
-            Runtime.getRuntime().addShutdownHook(new Thread(() -> stopCleanly(stop, stopped), "stop"));
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> stopCleanly(stop, exitCode), "stop"));
             target.describe(out);
             out.flush();
             stop.await();
+        } catch (RuntimeException e) {
+            exitCode.complete(ExitCodes.SOFTWARE);
+            throw e;
         }
-        stopped.countDown();
+        LoggerFactory.getLogger(ServeCommand.class).info("stopped");
+        exitCode.complete(ExitCodes.OK);
         return ExitCodes.OK;
     }
 
-    /** Keeps the JVM alive until the stores are closed. */
-    private static void stopCleanly(CountDownLatch stop, CountDownLatch stopped) {
+    /** Keeps the JVM alive until the stores are closed; a clean stop is exit code 0, not the signal's 143. */
+    private static void stopCleanly(CountDownLatch stop, CompletableFuture<Integer> exitCode) {
         stop.countDown();
-        try {
-            stopped.await();
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
+        Runtime.getRuntime().halt(exitCode.join());
     }
 
     private void readConfigFile(Path file) throws Exception {
