@@ -21,7 +21,8 @@ public final class FileSystemVisitor extends StoreVisitor {
     public void begin(BlobStore store) {
         totalBlocks = store.totalBlocks();
         BlobFsCheck check = new BlobFsCheck(
-                store, finding -> reportProblem("inode " + finding.inode() + ": " + finding.kind() + ": " + finding.detail()));
+                store,
+                finding -> reportProblem("inode " + finding.inode() + ": " + finding.kind() + ": " + finding.detail()));
         check.run();
         inodes = check.inodeCount();
     }

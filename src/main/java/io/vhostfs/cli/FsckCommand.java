@@ -39,7 +39,8 @@ final class FsckCommand implements Callable<Integer> {
         PrintWriter out = spec.commandLine().getOut();
         try (BlockDevice opened = BlockDevices.open(BlockDeviceSpec.parse(device), false)) {
             FileSystemVisitor files = new FileSystemVisitor();
-            long problems = BlobStore.check(opened, new Reporter(out, spec.commandLine().getErr()), files);
+            long problems =
+                    BlobStore.check(opened, new Reporter(out, spec.commandLine().getErr()), files);
             if (problems > 0) {
                 out.printf("%s: %d errors%n", device, problems);
                 return ExitCodes.FSCK_ERRORS;

@@ -13,7 +13,6 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -29,10 +28,10 @@ class StoreCheckerTest {
     private static final class Findings extends StoreVisitor implements StoreReporter {
         final List<String> problems = new ArrayList<>();
         final List<String> remarks = new ArrayList<>();
-        final TreeMap<Long, Integer> runs;
+        final Map<Long, Integer> runs;
         long items;
 
-        Findings(TreeMap<Long, Integer> runs) {
+        Findings(Map<Long, Integer> runs) {
             this.runs = runs;
         }
 
