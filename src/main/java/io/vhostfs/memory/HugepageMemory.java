@@ -53,7 +53,7 @@ public final class HugepageMemory implements AutoCloseable {
      * @throws OutOfNativeMemoryException when not even normal pages are to be had
      */
     public static HugepageMemory allocate(long lengthBytes, String purpose) {
-        return map(lengthBytes, purpose, true);
+        return map(lengthBytes, purpose, true, true);
     }
 
     /**
@@ -61,7 +61,12 @@ public final class HugepageMemory implements AutoCloseable {
      * missing when they are touched, which ends the process, unless the kernel does not overcommit.
      */
     public static HugepageMemory reserve(long lengthBytes, String purpose) {
-        return map(lengthBytes, purpose, false);
+        return map(lengthBytes, purpose, false, true);
+    }
+
+    /** As {@link #allocate}, for what is too small to be worth a warning. */
+    static HugepageMemory allocateSmall(long lengthBytes, String purpose) {
+        return map(lengthBytes, purpose, true, false);
     }
 
     public static Statistics statistics() {
@@ -94,7 +99,7 @@ public final class HugepageMemory implements AutoCloseable {
         return hugepages ? HUGEPAGE_BYTES : FALLBACK_BYTES;
     }
 
-    private static HugepageMemory map(long lengthBytes, String purpose, boolean populate) {
+    private static HugepageMemory map(long lengthBytes, String purpose, boolean populate, boolean warn) {
         if (lengthBytes <= 0 || lengthBytes > MAX_LENGTH_BYTES) {
             throw new IllegalArgumentException(purpose + ": " + lengthBytes + " bytes of memory asked for, 1 to "
                     + MAX_LENGTH_BYTES + " are possible");
@@ -104,7 +109,9 @@ public final class HugepageMemory implements AutoCloseable {
         if (address > 0) {
             return new HugepageMemory(address, rounded, true);
         }
-        warnOfFallback(rounded, purpose, (int) address);
+        if (warn) {
+            warnOfFallback(rounded, purpose, (int) address);
+        }
         return new HugepageMemory(mapNormalPages(rounded, purpose, populate), rounded, false);
     }
 

@@ -1,5 +1,6 @@
 package io.vhostfs.memory;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
@@ -28,6 +29,11 @@ public final class Memory {
             ValueLayout.JAVA_INT.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
     private static final VarHandle ORDERED_LONG =
             ValueLayout.JAVA_LONG.withOrder(ByteOrder.LITTLE_ENDIAN).varHandle();
+
+    /** What is copied to zero memory: filling would need a slice, an object wherever it is not optimised away. */
+    private static final int ZEROES_BYTES = 4096;
+
+    private static final MemorySegment ZEROES = Arena.global().allocate(ZEROES_BYTES, 64);
 
     /** A chain of indices, each behind the next: a loop along it is one that no compiler can count or unroll away. */
     private static final int[] CHAIN = {0, 0, 1, 2, 3};
@@ -124,7 +130,13 @@ public final class Memory {
     }
 
     public static void zero(long address, long lengthBytes) {
-        ALL.asSlice(address, lengthBytes).fill((byte) 0);
+        assert lengthBytes >= 0 : lengthBytes;
+        long done = 0;
+        while (done < lengthBytes) {
+            long piece = Math.min(lengthBytes - done, ZEROES_BYTES);
+            MemorySegment.copy(ZEROES, 0, ALL, address + done, piece);
+            done += piece;
+        }
     }
 
     /** The index of the first byte that differs, or -1 when the ranges are equal. */

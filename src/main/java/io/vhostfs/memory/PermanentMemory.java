@@ -59,7 +59,7 @@ public final class PermanentMemory {
             throw new OutOfNativeMemoryException(
                     "permanent memory has reached its limit of " + MAX_TOTAL_BYTES + " bytes");
         }
-        HugepageMemory chunk = HugepageMemory.allocate(HugepageMemory.HUGEPAGE_SIZE, "permanent structures");
+        HugepageMemory chunk = HugepageMemory.allocateSmall(HugepageMemory.HUGEPAGE_SIZE, "permanent structures");
         next = chunk.address();
         end = next + chunk.lengthBytes();
         total += chunk.lengthBytes();

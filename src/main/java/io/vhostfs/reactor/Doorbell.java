@@ -57,7 +57,7 @@ final class Doorbell {
         eventFd =
                 check(reactorName, "eventfd", Libc.eventfd(0, LibcConstants.EFD_CLOEXEC | LibcConstants.EFD_NONBLOCK));
         add(eventFd);
-        check(reactorName, "epoll_pwait2 (Linux 5.11 or newer)", await(0));
+        check(reactorName, "epoll_pwait2, which Linux has from 5.11 on", await(0));
     }
 
     /**
@@ -73,10 +73,8 @@ final class Doorbell {
                 Thread.onSpinWait();
             }
         }
-        Libc.close(eventFd);
-        Libc.close(epollFd);
-        eventFd = CLOSED;
-        epollFd = CLOSED;
+        eventFd = closeIfOpen(eventFd);
+        epollFd = closeIfOpen(epollFd);
     }
 
     void add(int fd) {
@@ -109,7 +107,11 @@ final class Doorbell {
         asleep = true;
     }
 
-    /** Sleeps until something rings, for {@code timeoutNs} at most; negative: no limit. May end early. */
+    /**
+     * Sleeps until something rings, for {@code timeoutNs} at most; negative: no limit. May end early.
+     *
+     * @return file descriptors that rang, or a negative errno
+     */
     int await(long timeoutNs) {
         long timeout = 0;
         if (timeoutNs >= 0) {
@@ -131,6 +133,13 @@ final class Doorbell {
         if (written != Long.BYTES) {
             throw new AssertionError("write to eventfd " + eventFd + ": " + written);
         }
+    }
+
+    private static int closeIfOpen(int fd) {
+        if (fd != CLOSED) {
+            Libc.close(fd);
+        }
+        return CLOSED;
     }
 
     private static int check(String reactorName, String call, int result) {

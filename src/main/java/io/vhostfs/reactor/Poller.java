@@ -31,9 +31,9 @@ public interface Poller {
      * Told what was thrown while this poller ran. True: the poller has dealt with it (ended the session whose memory went
      * away, say) and stays. False: the reactor logs it and removes the poller.
      *
-     * <p>An {@link InternalError}, from memory that its owner truncated, may be delivered late, in another poller's turn
-     * or in a message: so it is offered to every poller, the one that ran first, until one answers true. A poller answers
-     * true only when its own memory is what went away.
+     * <p>An {@link InternalError}, from memory that its owner truncated, may also come out of a message, which has no
+     * poller: so it is offered to every poller, the one that ran first, until one answers true. A poller answers true only
+     * when its own memory is what went away.
      */
     default boolean onError(Throwable thrown) {
         return false;

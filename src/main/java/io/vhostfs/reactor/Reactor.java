@@ -1,5 +1,7 @@
 package io.vhostfs.reactor;
 
+import io.vhostfs.memory.Memory;
+import io.vhostfs.os.Errno;
 import java.util.Arrays;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -150,10 +152,7 @@ public final class Reactor {
         if (started) {
             throw new ReactorException("reactor " + name() + " was started before");
         }
-        doorbell.open(name());
-        for (int fd : wakeFds) {
-            doorbell.add(fd);
-        }
+        openDoorbell();
         started = true;
         CompletableFuture<@Nullable Void> running = new CompletableFuture<>();
         Thread t = Thread.ofPlatform().name(name()).daemon(true).unstarted(() -> main(running));
@@ -323,6 +322,18 @@ public final class Reactor {
         }
     }
 
+    private void openDoorbell() {
+        try {
+            doorbell.open(name());
+            for (int fd : wakeFds) {
+                doorbell.add(fd);
+            }
+        } catch (RuntimeException e) {
+            doorbell.close();
+            throw e;
+        }
+    }
+
     private void main(CompletableFuture<@Nullable Void> running) {
         try {
             if (config.core() != UNPINNED) {
@@ -343,11 +354,22 @@ public final class Reactor {
             }
         }
         ended = true;
-        while (!mailbox.isEmpty()) {
-            turn.next();
-            drainMailbox();
-        }
+        runLastMessages();
         doorbell.close();
+    }
+
+    /** At most a mailbox full: a message that sends itself again would have no end. */
+    private void runLastMessages() {
+        turn.running = null;
+        Message message;
+        for (int left = config.mailboxCapacity(); left > 0 && (message = mailbox.poll()) != null; left--) {
+            turn.next();
+            try {
+                message.run();
+            } catch (Throwable t) {
+                onFailure(t);
+            }
+        }
     }
 
     private void loop() {
@@ -402,6 +424,7 @@ public final class Reactor {
             count++;
             message.run();
         }
+        Memory.deliverFault();
         return count;
     }
 
@@ -426,6 +449,7 @@ public final class Reactor {
         for (Poller poller : all) {
             turn.running = poller;
             work += poller.poll();
+            Memory.deliverFault();
             if (pollers != all) {
                 // One of the rest may just have been removed; they have their turn with the next.
                 return work + 1;
@@ -447,7 +471,8 @@ public final class Reactor {
             long timeoutNs = nextTimerNs();
             if (timeoutNs < 0 || timeoutNs >= SHORTEST_SLEEP_NS) {
                 turn.countSleep();
-                doorbell.await(timeoutNs);
+                int result = doorbell.await(timeoutNs);
+                assert result >= 0 || result == -Errno.EINTR : Errno.name(result);
             }
         }
         doorbell.withdrawSleep();
