@@ -18,7 +18,7 @@ import java.lang.invoke.VarHandle;
  * <p>Everything is edge-triggered: no file descriptor has to be read after a wake-up, and one that was left readable
  * does not wake again until more arrives. {@link #ring} runs on any thread, the rest on the reactor's.
  */
-final class Doorbell {
+class Doorbell {
     private static final VarHandle ASLEEP;
 
     /** What is not taken at once is taken at the next sleep, which it then cuts short. */
@@ -128,7 +128,8 @@ final class Doorbell {
         }
     }
 
-    private void writeEventFd() {
+    /** The ringer's system call; any thread. */
+    void writeEventFd() {
         long written = Libc.write(eventFd, ONE, Long.BYTES);
         if (written != Long.BYTES) {
             throw new AssertionError("write to eventfd " + eventFd + ": " + written);

@@ -47,7 +47,7 @@ public final class Reactor {
 
     // Read by senders too: rarely written.
     private final MpscVarHandleArrayQueue<Message> mailbox;
-    private final Doorbell doorbell = new Doorbell();
+    private final Doorbell doorbell;
     private final Config config;
     private final ReactorClock clock;
     private final ReactorTurn turn = new ReactorTurn();
@@ -128,7 +128,13 @@ public final class Reactor {
     }
 
     public Reactor(Config config) {
+        this(config, new Doorbell());
+    }
+
+    /** For tests that do something at each step of falling asleep. */
+    Reactor(Config config, Doorbell doorbell) {
         this.config = config;
+        this.doorbell = doorbell;
         clock = config.clock() != null ? config.clock() : new SystemClock();
         mailbox = new MpscVarHandleArrayQueue<>(config.mailboxCapacity());
         thread = Thread.currentThread();

@@ -1,6 +1,7 @@
 package io.vhostfs.reactor;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.vhostfs.memory.Memory;
@@ -12,7 +13,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -48,6 +52,35 @@ class ReactorSleepTest {
         }
         assertEquals(SENDERS * ROUNDS, ran.get());
         assertEquals(policy == IdlePolicy.BUSY, reactor.sleeps() == 0);
+        reactor.stop();
+    }
+
+    @Test
+    void aMessageSentAtAnyMomentOfFallingAsleepIsNotLost() throws Exception {
+        Reactor reactor = started(IdlePolicy.INTERRUPT);
+        AtomicInteger ran = new AtomicInteger();
+        Message message = ran::incrementAndGet;
+        for (int round = 1; round <= 5 * ROUNDS; round++) {
+            reactor.send(message);
+            awaitSpinning(ran, round);
+            // The reactor is on its way to sleep now: hit each of its steps.
+            for (int delay = round & 31; delay > 0; delay--) {
+                Thread.onSpinWait();
+            }
+        }
+        reactor.stop();
+    }
+
+    @ParameterizedTest
+    @EnumSource(Step.class)
+    void aMessageSentAtEachStepOfFallingAsleepIsNotLost(Step step) throws Exception {
+        CountDownLatch ran = new CountDownLatch(10);
+        SteppedDoorbell doorbell = new SteppedDoorbell(step);
+        Reactor reactor = new Reactor(Reactor.Config.named("stepped").withIdlePolicy(IdlePolicy.INTERRUPT), doorbell);
+        doorbell.atStep = () -> sendFromElsewhere(reactor, ran::countDown);
+        reactor.addPoller(doorbell);
+        reactor.start();
+        ran.await();
         reactor.stop();
     }
 
@@ -190,6 +223,117 @@ class ReactorSleepTest {
         Reactor reactor = new Reactor(Reactor.Config.named("sleepy").withIdlePolicy(policy));
         reactor.start();
         return reactor;
+    }
+
+    /** Answers quickly while the other thread runs on another core, and leaves the core to it when it does not. */
+    private static void awaitSpinning(AtomicInteger counter, int value) {
+        for (int spins = 0; counter.get() != value; spins++) {
+            if (spins < 2000) {
+                Thread.onSpinWait();
+            } else {
+                LockSupport.parkNanos(1000);
+            }
+        }
+    }
+
+    @Test
+    void theEndWaitsForARingerThatHasNotWrittenYet() throws Exception {
+        CountDownLatch closed = new CountDownLatch(1);
+        CountDownLatch ringing = new CountDownLatch(1);
+        AtomicBoolean wroteToClosed = new AtomicBoolean();
+        Doorbell doorbell = new Doorbell() {
+            @Override
+            void writeEventFd() {
+                ringing.countDown();
+                try {
+                    // Long enough for an end that does not wait; it only makes a wrong end go unnoticed if too short.
+                    wroteToClosed.set(closed.await(100, TimeUnit.MILLISECONDS));
+                } catch (InterruptedException e) {
+                    throw new AssertionError(e);
+                }
+                super.writeEventFd();
+            }
+
+            @Override
+            void close() {
+                super.close();
+                closed.countDown();
+            }
+        };
+        Reactor reactor = new Reactor(Reactor.Config.named("ending").withIdlePolicy(IdlePolicy.INTERRUPT), doorbell);
+        // It falls asleep again and again, and wakes up by itself while the ringer is at its system call.
+        ReactorTimer[] timer = new ReactorTimer[1];
+        timer[0] = new ReactorTimer(() -> reactor.schedule(timer[0], 1_000_000));
+        reactor.schedule(timer[0], 1_000_000);
+        reactor.start();
+        Thread ringer = Thread.ofPlatform().start(() -> {
+            while (ringing.getCount() != 0) {
+                reactor.send(() -> {});
+            }
+        });
+        ringing.await();
+        reactor.stop();
+        ringer.join();
+        assertFalse(wroteToClosed.get());
+    }
+
+    private static void sendFromElsewhere(Reactor reactor, Message message) {
+        try {
+            Thread.ofPlatform().start(() -> reactor.send(message)).join();
+        } catch (InterruptedException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    enum Step {
+        BEFORE_ANNOUNCING,
+        WHILE_PREPARING,
+        BEFORE_SLEEPING
+    }
+
+    /** Does something at one step of falling asleep, on the reactor's thread. */
+    private static final class SteppedDoorbell extends Doorbell implements Poller {
+        Runnable atStep = () -> {};
+        private final Step step;
+
+        SteppedDoorbell(Step step) {
+            this.step = step;
+        }
+
+        @Override
+        void announceSleep() {
+            reached(Step.BEFORE_ANNOUNCING);
+            super.announceSleep();
+        }
+
+        @Override
+        public boolean prepareToSleep() {
+            reached(Step.WHILE_PREPARING);
+            return true;
+        }
+
+        @Override
+        int await(long timeoutNs) {
+            // Opening the doorbell tries a sleep of no length.
+            if (timeoutNs != 0) {
+                reached(Step.BEFORE_SLEEPING);
+            }
+            return super.await(timeoutNs);
+        }
+
+        @Override
+        public int poll() {
+            return 0;
+        }
+
+        @Override
+        public void wake() {}
+
+        private void reached(Step now) {
+            if (now == step) {
+                atStep.run();
+            }
+        }
     }
 
     /** Like a virtqueue: work is counted in shared memory, and a kick is sent only when the poller asked for one. */
