@@ -15,9 +15,7 @@ import io.vhostfs.virtio.VirtioDriver;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
@@ -31,10 +29,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** Whatever a front end sends, the next one is served, and another target in the process never stops serving. */
 @Timeout(180)
 class VhostUserGarbageTest {
-    /** A request as it should be. */
-    @SuppressWarnings("ArrayRecordComponent") // nobody compares two
-    private record Sample(int request, byte[] payload, int fds) {}
-
     @TempDir
     Path directory;
 
@@ -53,47 +47,6 @@ class VhostUserGarbageTest {
         target.close();
     }
 
-    private static List<Sample> samples() {
-        List<Sample> samples = new ArrayList<>();
-        for (int request : new int[] {
-            VHOST_USER_GET_FEATURES,
-            VHOST_USER_SET_OWNER,
-            VHOST_USER_RESET_OWNER,
-            VHOST_USER_GET_PROTOCOL_FEATURES,
-            VHOST_USER_GET_QUEUE_NUM,
-            VHOST_USER_RESET_DEVICE,
-            VHOST_USER_GET_MAX_MEM_SLOTS,
-            VHOST_USER_GET_STATUS
-        }) {
-            samples.add(new Sample(request, new byte[0], 0));
-        }
-        samples.add(new Sample(VHOST_USER_SET_FEATURES, u64(1L << 32 | 1L << 30), 0));
-        samples.add(new Sample(VHOST_USER_SET_PROTOCOL_FEATURES, u64(VhostUserSession.PROTOCOL_FEATURES), 0));
-        samples.add(new Sample(VHOST_USER_SET_MEM_TABLE, memTable(GUEST_BASE, RAM_BYTES, USER_BASE, 0), 1));
-        samples.add(new Sample(VHOST_USER_ADD_MEM_REG, memReg(1L << 40, RAM_BYTES, 1L << 41, 0), 1));
-        samples.add(new Sample(VHOST_USER_REM_MEM_REG, memReg(1L << 40, RAM_BYTES, 1L << 41, 0), 0));
-        samples.add(new Sample(VHOST_USER_SET_VRING_NUM, state(0, 64), 0));
-        samples.add(new Sample(VHOST_USER_SET_VRING_BASE, state(0, 0), 0));
-        samples.add(new Sample(VHOST_USER_SET_VRING_ADDR, vringAddr(0, 0, USER_BASE, USER_BASE, USER_BASE), 0));
-        samples.add(new Sample(VHOST_USER_GET_VRING_BASE, state(0, 0), 0));
-        samples.add(new Sample(VHOST_USER_SET_VRING_CALL, u64(0), 1));
-        samples.add(new Sample(VHOST_USER_SET_VRING_ERR, u64(0), 1));
-        samples.add(new Sample(VHOST_USER_SET_VRING_ENABLE, state(0, 1), 0));
-        samples.add(new Sample(VHOST_USER_SET_VRING_KICK, u64(0), 1));
-        samples.add(new Sample(VHOST_USER_GET_CONFIG, config(0, 40, 0, 40), 0));
-        samples.add(new Sample(VHOST_USER_SET_CONFIG, config(0, 40, 1, 40), 0));
-        samples.add(new Sample(VHOST_USER_SET_BACKEND_REQ_FD, new byte[0], 1));
-        samples.add(new Sample(VHOST_USER_SET_STATUS, u64(1), 0));
-        return samples;
-    }
-
-    private static int[] fds(TestFrontEnd front, Sample sample, int count) {
-        int[] fds = new int[count];
-        boolean memory = sample.request() == VHOST_USER_SET_MEM_TABLE || sample.request() == VHOST_USER_ADD_MEM_REG;
-        Arrays.fill(fds, memory ? front.ram.fd() : front.kickFd);
-        return fds;
-    }
-
     private static int openFds() {
         String[] names = new File("/proc/self/fd").list();
         return names == null ? -1 : names.length;
@@ -110,11 +63,11 @@ class VhostUserGarbageTest {
 
     @Test
     void aFrontEndThatDiesInTheMiddleOfAnyMessageHarmsNobody() throws Exception {
-        for (Sample sample : samples()) {
+        for (SampleRequest sample : SampleRequest.all()) {
             byte[] frame = frame(sample.request(), VHOST_USER_VERSION, sample.payload());
             for (int length = 1; length < frame.length; length++) {
                 try (TestFrontEnd front = TestFrontEnd.connectWhenFree(target.path)) {
-                    front.sendRaw(Arrays.copyOf(frame, length), fds(front, sample, sample.fds()));
+                    front.sendRaw(Arrays.copyOf(frame, length), sample.fds(front));
                 }
             }
             bystander.check();
@@ -124,12 +77,12 @@ class VhostUserGarbageTest {
 
     @Test
     void aFrontEndThatDiesInTheMiddleOfAMessageWithARunningRingHarmsNobody() throws Exception {
-        for (Sample sample : samples()) {
+        for (SampleRequest sample : SampleRequest.all()) {
             byte[] frame = frame(sample.request(), VHOST_USER_VERSION, sample.payload());
             try (TestFrontEnd front = TestFrontEnd.connectWhenFree(target.path)) {
                 front.startRing(1, 64, EVENT_IDX);
                 front.echo(1);
-                front.sendRaw(Arrays.copyOf(frame, frame.length - 1), fds(front, sample, sample.fds()));
+                front.sendRaw(Arrays.copyOf(frame, frame.length - 1), sample.fds(front));
             }
         }
         target.assertServes();
@@ -137,15 +90,11 @@ class VhostUserGarbageTest {
 
     @Test
     void everyTruncatedPayloadIsRefused() throws Exception {
-        for (Sample sample : samples()) {
+        for (SampleRequest sample : SampleRequest.all()) {
             for (int length = 0; length < sample.payload().length; length++) {
                 try (TestFrontEnd front = TestFrontEnd.connectWhenFree(target.path)) {
                     front.negotiate(0);
-                    assertRefused(
-                            front,
-                            sample.request(),
-                            Arrays.copyOf(sample.payload(), length),
-                            fds(front, sample, sample.fds()));
+                    assertRefused(front, sample.request(), Arrays.copyOf(sample.payload(), length), sample.fds(front));
                 }
             }
             bystander.check();
@@ -155,7 +104,7 @@ class VhostUserGarbageTest {
 
     @Test
     void everyPayloadThatIsTooLongIsRefused() throws Exception {
-        for (Sample sample : samples()) {
+        for (SampleRequest sample : SampleRequest.all()) {
             for (int more : new int[] {1, 4, 100, VhostUserConnection.MAX_PAYLOAD_BYTES}) {
                 try (TestFrontEnd front = TestFrontEnd.connectWhenFree(target.path)) {
                     front.negotiate(0);
@@ -163,7 +112,7 @@ class VhostUserGarbageTest {
                             front,
                             sample.request(),
                             Arrays.copyOf(sample.payload(), sample.payload().length + more),
-                            fds(front, sample, sample.fds()));
+                            sample.fds(front));
                 }
             }
         }
@@ -176,15 +125,15 @@ class VhostUserGarbageTest {
         int before = 0;
         for (int round = 0; round < 2; round++) {
             before = round == 1 ? openFds() : 0;
-            for (Sample sample : samples()) {
+            for (SampleRequest sample : SampleRequest.all()) {
                 for (int count : new int[] {0, 1, 2, 9, 253}) {
                     boolean tolerated = sample.request() == VHOST_USER_REM_MEM_REG && count == 1;
-                    if (count == sample.fds() || tolerated) {
+                    if (count == sample.fdCount() || tolerated) {
                         continue;
                     }
                     try (TestFrontEnd front = TestFrontEnd.connectWhenFree(target.path)) {
                         front.negotiate(0);
-                        assertRefused(front, sample.request(), sample.payload(), fds(front, sample, count));
+                        assertRefused(front, sample.request(), sample.payload(), sample.fds(front, count));
                     }
                 }
             }
