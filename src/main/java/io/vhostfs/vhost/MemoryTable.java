@@ -119,11 +119,14 @@ final class MemoryTable {
         mappings.clear();
     }
 
-    /** Ends the table's life; its regions stay mapped when {@code leak} is set, for those who may still use them. */
-    synchronized void close(boolean leak) {
+    /** Ends the table's life. Where somebody may still use its regions, zeroes stay mapped for ever in their place. */
+    synchronized void close(boolean mayBeInUse) {
         LIVE.remove(this);
-        if (leak) {
-            mappings.forEach(mapping -> Libc.close(mapping.fd));
+        if (mayBeInUse) {
+            for (Mapping mapping : mappings) {
+                mapZeroes(mapping);
+                Libc.close(mapping.fd);
+            }
             mappings.clear();
         } else {
             clear();
@@ -191,16 +194,18 @@ final class MemoryTable {
             return;
         }
         faulted = true;
-        for (Mapping mapping : mappings) {
-            Libc.mmap(
-                    mapping.mapAddress,
-                    mapping.mapBytes,
-                    PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
-                    -1,
-                    0);
-        }
+        mappings.forEach(MemoryTable::mapZeroes);
         onFault.run();
+    }
+
+    private static void mapZeroes(Mapping mapping) {
+        Libc.mmap(
+                mapping.mapAddress,
+                mapping.mapBytes,
+                PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+                -1,
+                0);
     }
 
     private static void unmap(Mapping mapping) {

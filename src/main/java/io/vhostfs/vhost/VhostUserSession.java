@@ -15,6 +15,7 @@ import static io.vhostfs.virtio.VirtioConstants.VIRTIO_RING_F_INDIRECT_DESC;
 import io.vhostfs.memory.GuestMemory;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Libc;
+import io.vhostfs.reactor.Reactor;
 import io.vhostfs.virtio.SplitVirtqueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -115,14 +116,23 @@ final class VhostUserSession implements VringPoller.Owner, AutoCloseable {
         }
     }
 
-    /** Stops the rings, ends the guest's session, unmaps its memory, closes everything. */
+    /** Stops the rings, ends the guest's session, unmaps its memory, closes everything, whatever of that fails. */
     @Override
     public void close() {
         for (Vring vring : vrings) {
-            stop(vring);
+            try {
+                stop(vring);
+            } catch (RuntimeException e) {
+                requestsLost = true;
+                LOG.error("{}: queue {} does not stop", name, vring.index, e);
+            }
             vring.closeFds();
         }
-        await("ending the guest's session", device::onDisconnect);
+        try {
+            await("ending the guest's session", device::onDisconnect);
+        } catch (RuntimeException e) {
+            LOG.error("{}: the guest's session does not end", name, e);
+        }
         memory.close(requestsLost);
         if (backendRequestFd >= 0) {
             Libc.close(backendRequestFd);
@@ -753,10 +763,14 @@ final class VhostUserSession implements VringPoller.Owner, AutoCloseable {
         if (poller == null) {
             return;
         }
-        pause(vring);
-        onReactor(vring, () -> device.onQueueStopped(vring.index));
-        vring.base = poller.queue().lastAvail();
-        vring.poller = null;
+        try {
+            pause(vring);
+            onReactor(vring, () -> device.onQueueStopped(vring.index));
+        } finally {
+            vring.base = poller.queue().lastAvail();
+            vring.poller = null;
+            vring.running = false;
+        }
         if (poller.queue().inFlight() == 0) {
             poller.queue().close();
         }
@@ -796,8 +810,9 @@ final class VhostUserSession implements VringPoller.Owner, AutoCloseable {
 
     /** Runs {@code action} on the ring's reactor and waits for it. */
     private void onReactor(Vring vring, Runnable action) {
+        Reactor reactor = device.reactorFor(vring.index);
         CompletableFuture<Void> done = new CompletableFuture<>();
-        device.reactorFor(vring.index).send(() -> {
+        reactor.send(() -> {
             try {
                 action.run();
                 done.complete(null);
@@ -805,6 +820,14 @@ final class VhostUserSession implements VringPoller.Owner, AutoCloseable {
                 done.completeExceptionally(e);
             }
         });
+        while (!done.isDone()) {
+            try {
+                // Behind the message above; fails when the reactor has ended, where the message would wait for ever.
+                reactor.ask(() -> true);
+            } catch (InterruptedException e) {
+                LOG.debug("{}: interrupted while reactor {} works", name, reactor.name());
+            }
+        }
         done.join();
     }
 
