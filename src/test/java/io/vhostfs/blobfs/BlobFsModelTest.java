@@ -8,8 +8,10 @@ import io.vhostfs.bdev.MallocDevice;
 import io.vhostfs.blobstore.StoreOptions;
 import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.fsdev.FsAttributes;
+import io.vhostfs.fsdev.FsRequest;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.LibcConstants;
+import io.vhostfs.reactor.Reactor;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -53,6 +55,10 @@ class BlobFsModelTest {
     private final Random random = new Random();
     private @Nullable FsFixture mounted;
     private @Nullable FsTestClient current;
+    /** The same client on another reactor. */
+    private @Nullable FsTestClient elsewhere;
+
+    private boolean asksElsewhere;
     private final Node root = new Node(FileSystem.ROOT_INODE, true);
     private final Map<Long, Node> all = new HashMap<>();
 
@@ -69,7 +75,7 @@ class BlobFsModelTest {
     }
 
     private FsTestClient client() {
-        return Objects.requireNonNull(current);
+        return Objects.requireNonNull(asksElsewhere ? elsewhere : current);
     }
 
     @ParameterizedTest
@@ -84,6 +90,21 @@ class BlobFsModelTest {
     void agreesWithTheModelOnADeviceThatDefersAndDemandsAlignment(long seed) {
         begin(new DeferringDevice(new MallocDevice(128 << 20), seed, 4096, 512), StoreOptions.DEFAULT, seed);
         run(3000);
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {8, 9, 10})
+    void agreesWithTheModelWhenRequestsComeFromTwoReactors(long seed) {
+        begin(new DeferringDevice(new MallocDevice(128 << 20), seed, 512, 1), StoreOptions.DEFAULT, seed);
+        FsTestClient client = client();
+        elsewhere = fixture().newClientElsewhere(client.client, new Reactor("other"));
+        for (int i = 0; i < 4000; i++) {
+            step();
+            if (i % 1000 == 999) {
+                verify(root);
+            }
+        }
+        fixture().close();
     }
 
     @Test
@@ -128,6 +149,7 @@ class BlobFsModelTest {
     }
 
     private void step() {
+        asksElsewhere = elsewhere != null && random.nextBoolean();
         switch (random.nextInt(16)) {
             case 0 -> make(false);
             case 1 -> make(random.nextInt(3) == 0);
@@ -413,7 +435,7 @@ class BlobFsModelTest {
         Node file = anyFile();
         if (file != null) {
             client().request.newAttributes.mode = random.nextInt(0x200);
-            assertEquals(0, client().trySetattr(file.inode, io.vhostfs.fsdev.FsRequest.SET_MODE));
+            assertEquals(0, client().trySetattr(file.inode, FsRequest.SET_MODE));
             file.mode = client().request.attributes.mode;
         }
     }

@@ -6,8 +6,11 @@ import io.vhostfs.bdev.MallocDevice;
 import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.blobstore.FormatOptions;
 import io.vhostfs.blobstore.StoreOptions;
+import io.vhostfs.fsdev.FsClient;
 import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Reactor;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
@@ -21,6 +24,7 @@ final class FsFixture implements AutoCloseable {
     BlobStore store;
     BlobFs fileSystem;
     private BlockChannel channel;
+    private final List<BlockChannel> otherChannels = new ArrayList<>();
 
     FsFixture(long bytes) {
         this(new MallocDevice(bytes), StoreOptions.DEFAULT);
@@ -71,6 +75,16 @@ final class FsFixture implements AutoCloseable {
         return new FsTestClient(fileSystem, reactor);
     }
 
+    /** A client whose requests come from another reactor, driven by the same thread. */
+    FsTestClient newClientElsewhere(FsClient client, Reactor other) {
+        BlockChannel otherChannel = device.openChannel(other);
+        otherChannels.add(otherChannel);
+        fileSystem.addReactor(other, otherChannel);
+        FsTestClient elsewhere = new FsTestClient(fileSystem, other, client);
+        elsewhere.home = reactor;
+        return elsewhere;
+    }
+
     /** In order. */
     void unmount() {
         int[] status = {1};
@@ -84,7 +98,13 @@ final class FsFixture implements AutoCloseable {
             }
         });
         drive(status);
+        closeChannels();
+    }
+
+    private void closeChannels() {
         channel.close();
+        otherChannels.forEach(BlockChannel::close);
+        otherChannels.clear();
     }
 
     private void drive(int[] status) {
@@ -99,7 +119,7 @@ final class FsFixture implements AutoCloseable {
     /** What was not committed is lost. */
     void crash() {
         store.abandon();
-        channel.close();
+        closeChannels();
     }
 
     /** After {@link #unmount} or {@link #crash}. */

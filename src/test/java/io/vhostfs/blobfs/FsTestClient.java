@@ -76,6 +76,10 @@ final class FsTestClient {
     final FsClient client;
     final Request request;
 
+    /** Home, when requests come from another reactor that the same thread drives. */
+    @Nullable
+    Reactor home;
+
     FsTestClient(BlobFs fileSystem, Reactor reactor) {
         this(fileSystem, reactor, fileSystem.attach(FileSystem.ROOT_INODE));
     }
@@ -113,6 +117,9 @@ final class FsTestClient {
     int await(Request r) {
         for (int i = 0; r.status == FileSystem.PENDING; i++) {
             reactor.runOnce();
+            if (home != null) {
+                home.runOnce();
+            }
             if (i > MAX_TURNS) {
                 throw new AssertionError("operation " + r.operation + " does not end");
             }

@@ -4,7 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.fsdev.FsOp;
+import io.vhostfs.fsdev.FsRequest;
 import io.vhostfs.os.Errno;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -86,7 +88,7 @@ class OrphansTest {
         client.write(file, 0, new byte[] {9, 9, 9, 9});
         FsTestClient.Request r = client.newRequest();
         r.inode = file;
-        r.valid = io.vhostfs.fsdev.FsRequest.SET_SIZE;
+        r.valid = FsRequest.SET_SIZE;
         r.newAttributes.sizeBytes = 2;
         client.start(r, FsOp.SETATTR);
         // The first group is in; the others go one per turn.
@@ -95,7 +97,7 @@ class OrphansTest {
         sync.inode = ROOT;
         client.start(sync, FsOp.SYNCFS);
         client.await(sync);
-        assertEquals(io.vhostfs.fsdev.FileSystem.PENDING, r.status, "the truncation has more groups than that");
+        assertEquals(FileSystem.PENDING, r.status, "the truncation has more groups than that");
         fixture.crash();
         fixture.mount();
         FsTestClient again = fixture.newClient();
