@@ -10,6 +10,7 @@ import io.vhostfs.fsdev.FsRequest;
 import io.vhostfs.fsdev.FsStatistics;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.LibcConstants;
+import io.vhostfs.reactor.Message;
 import io.vhostfs.reactor.Reactor;
 import java.util.Arrays;
 import java.util.function.IntConsumer;
@@ -141,6 +142,11 @@ public final class BlobFs implements FileSystem {
         }
     }
 
+    /** Shared state, for tests. */
+    Volume volume() {
+        return volume;
+    }
+
     /** Whether inodes without links are still being removed in the background. */
     public boolean isCleaning() {
         return orphans.isBusy();
@@ -170,7 +176,11 @@ public final class BlobFs implements FileSystem {
     int runAtHome(FsRequest r) {
         int status = execute(r);
         if (status == BlobStore.NOT_RESIDENT) {
-            park(r);
+            store.park(parked(r));
+            return PENDING;
+        }
+        if (status == Volume.NEXT_TURN) {
+            volume.inNextTurn(parked(r));
             return PENDING;
         }
         return status;
@@ -430,9 +440,9 @@ public final class BlobFs implements FileSystem {
         return BlobStore.OK;
     }
 
-    // --- requests that wait for a node of the tree
+    // --- requests that wait for a node of the tree, or for their next turn
 
-    private void park(FsRequest r) {
+    private ParkedRequest parked(FsRequest r) {
         ParkedRequest parked = freeParked;
         if (parked == null) {
             parked = new ParkedRequest();
@@ -440,10 +450,10 @@ public final class BlobFs implements FileSystem {
             freeParked = parked.nextFree;
         }
         parked.request = r;
-        store.park(parked);
+        return parked;
     }
 
-    private final class ParkedRequest extends BlobStore.Parkable {
+    private final class ParkedRequest extends BlobStore.Parkable implements Message {
         @Nullable
         FsRequest request;
 
@@ -452,6 +462,11 @@ public final class BlobFs implements FileSystem {
 
         @Override
         public void unpark() {
+            run();
+        }
+
+        @Override
+        public void run() {
             FsRequest r = request;
             if (r == null) {
                 throw new IllegalStateException("unparked twice");

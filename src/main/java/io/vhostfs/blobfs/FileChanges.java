@@ -106,6 +106,10 @@ final class FileChanges {
             store.park(op);
             return FileSystem.PENDING;
         }
+        if (r == Volume.NEXT_TURN) {
+            volume.inNextTurn(op);
+            return FileSystem.PENDING;
+        }
         return r == FileSystem.PENDING ? r : finish(op, r);
     }
 
@@ -288,7 +292,7 @@ final class FileChanges {
         edit.put(store, inode.number, volume.scratch);
         store.delete(inode.number, Items.INLINE_KEY);
         inode.beginChange();
-        inode.map = edit.apply();
+        volume.setMap(inode, edit.apply());
         inode.blocks = 1;
         inode.flags &= ~Items.FLAG_INLINE;
         inode.endChange();
@@ -394,7 +398,7 @@ final class FileChanges {
         OpenFile opened = op.opened;
         if (status < 0) {
             op.unreservePieces();
-            if (opened != null && r != null) {
+            if (opened != null && r != null && opened.inode == inode) {
                 ((BlobFsClient) r.client).close(opened, inode);
             }
         } else if (r != null) {

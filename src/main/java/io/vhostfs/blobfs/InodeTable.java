@@ -93,10 +93,16 @@ final class InodeTable {
         inode.number = number;
         if (isTaken) {
             unlinkSlot(inode);
+            forgetMap(inode);
             inode.number = 0;
         }
         inode.endChange();
         return isTaken;
+    }
+
+    private void forgetMap(Inode inode) {
+        volume.countExtents(inode, -1);
+        inode.map = null;
     }
 
     void release(Inode inode) {
@@ -142,6 +148,7 @@ final class InodeTable {
     void remove(Inode inode) {
         unlinkSlot(inode);
         inode.beginChange();
+        forgetMap(inode);
         inode.number = 0;
         inode.endChange();
         release(inode);

@@ -30,6 +30,10 @@ final class Limits {
     static final int INODE_BATCH = 1024;
     /** Inodes cached without being in use: about 200 bytes each. */
     static final int MAX_CACHED_INODES = 1 << 16;
+    /** Extents of all inodes in memory, about 24 bytes each; more, and maps nobody uses are dropped. */
+    static final int MAX_CACHED_EXTENTS = 1 << 21;
+    /** Extents read from the tree in one turn: about half a millisecond. */
+    static final int MAX_EXTENTS_PER_TURN = 4096;
     /** Inodes with time stamps not yet in the tree; more start a write-back. */
     static final int MAX_DIRTY_INODES = 4096;
     /** Time stamps reach the tree at the latest after this. */

@@ -61,7 +61,9 @@ final class Namespace {
         }
         int s = directory.find(dir.number, r.nameAddress, r.nameLength);
         if (s == BlobStore.OK) {
-            return entry(r, client, directory.entryInode);
+            s = entry(r, client, directory.entryInode);
+            // An entry without its inode is damage.
+            return s == -Errno.ESTALE ? -Errno.EIO : s;
         }
         return s == BlobStore.NOT_FOUND ? -Errno.ENOENT : s;
     }

@@ -177,7 +177,7 @@ final class SpaceSteps {
     /** Within the group and the inode's change. */
     private void applyCut(Inode inode) {
         edit.put(store, inode.number, volume.scratch);
-        inode.map = edit.apply();
+        volume.setMap(inode, edit.apply());
         inode.blocks += edit.blocksDelta;
         edit.freeRange(store);
     }
@@ -393,7 +393,7 @@ final class SpaceSteps {
         op.pieceCount = 0;
         edit.put(store, inode.number, volume.scratch);
         inode.beginChange();
-        inode.map = edit.apply();
+        volume.setMap(inode, edit.apply());
         inode.blocks += edit.blocksDelta;
         inode.endChange();
         endGroup(inode);

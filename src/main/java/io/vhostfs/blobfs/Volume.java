@@ -28,6 +28,9 @@ final class Volume {
 
     private static final int SCRATCH_BYTES = 4096;
 
+    /** Run the request again in the next turn: it has done its share of this one. */
+    static final int NEXT_TURN = 4;
+
     /** Why the last call failed. */
     int status;
 
@@ -48,6 +51,9 @@ final class Volume {
 
     private final WriteBackTimer writeBackTimer = new WriteBackTimer();
     private boolean stopped;
+    private long cachedExtents;
+    private long maxCachedExtents = Limits.MAX_CACHED_EXTENTS;
+    private int mapHand;
     private @Nullable FileChanges changes;
 
     @SuppressWarnings("unused") // holds the scratch memory
@@ -197,7 +203,11 @@ final class Volume {
             builder = new ExtentMap.Builder();
             inode.loading = builder;
         }
-        while (true) {
+        for (int n = 0; ; n++) {
+            if (n == Limits.MAX_EXTENTS_PER_TURN) {
+                status = NEXT_TURN;
+                return null;
+            }
             int r = store.ceiling(inode.number, Items.extentKey(builder.end()));
             if (r == BlobStore.NOT_FOUND
                     || (r == BlobStore.OK
@@ -221,9 +231,50 @@ final class Volume {
         ExtentMap map = builder.build();
         inode.loading = null;
         inode.beginChange();
-        inode.map = map;
+        setMap(inode, map);
         inode.endChange();
         return map;
+    }
+
+    /** Within the inode's change: its new extents. */
+    void setMap(Inode inode, ExtentMap map) {
+        countExtents(inode, -1);
+        inode.map = map;
+        countExtents(inode, 1);
+        if (cachedExtents > maxCachedExtents) {
+            dropMaps(inode);
+        }
+    }
+
+    /** Before and after an inode's extents come into memory or leave it. */
+    void countExtents(Inode inode, int sign) {
+        ExtentMap map = inode.map;
+        if (map != null) {
+            cachedExtents += (long) sign * map.extentCount();
+        }
+    }
+
+    /** Drops extents that nobody works with; they are read again when they are needed. */
+    private void dropMaps(Inode keep) {
+        for (int n = Math.min(inodes.poolSize(), Limits.MAX_EXTENTS_PER_TURN); n > 0; n--) {
+            mapHand = mapHand + 1 >= inodes.poolSize() ? 0 : mapHand + 1;
+            Inode inode = inodes.pooled(mapHand);
+            ExtentMap map = inode.map;
+            if (inode != keep && map != null && map.extentCount() > 0 && !inode.hasExclusives()) {
+                countExtents(inode, -1);
+                inode.beginChange();
+                inode.map = null;
+                inode.endChange();
+            }
+        }
+    }
+
+    long cachedExtents() {
+        return cachedExtents;
+    }
+
+    void setMaxCachedExtents(long max) {
+        maxCachedExtents = max;
     }
 
     // --- new inode numbers
@@ -332,6 +383,9 @@ final class Volume {
         if (!writeBackTimer.armed) {
             writeBackTimer.arm();
         }
+        if (dirtyCount > Limits.MAX_DIRTY_INODES) {
+            writeBackTimer.hurry();
+        }
     }
 
     void clean(Inode inode) {
@@ -395,10 +449,19 @@ final class Volume {
     /** Writes time stamps back some time after they changed, a few inodes per turn. */
     private final class WriteBackTimer extends BlobStore.Parkable implements Message {
         private boolean armed;
+        private boolean hurried;
 
         void arm() {
             armed = true;
             home.schedule(Limits.WRITE_BACK_NS, this);
+        }
+
+        /** Does not wait for the time to come. */
+        void hurry() {
+            if (!hurried) {
+                hurried = true;
+                inNextTurn(this);
+            }
         }
 
         @Override
@@ -409,6 +472,7 @@ final class Volume {
         @Override
         public void run() {
             armed = false;
+            hurried = false;
             int r = BlobStore.OK;
             for (int i = 0; i < Limits.MAX_GROUP_ITEMS && firstDirty != null && r == BlobStore.OK; i++) {
                 r = writeBack(firstDirty);

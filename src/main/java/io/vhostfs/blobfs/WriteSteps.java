@@ -81,7 +81,7 @@ final class WriteSteps {
             inode.flags &= ~Items.FLAG_STALE_TAIL;
         }
         if (map != null) {
-            inode.map = map;
+            volume.setMap(inode, map);
             inode.blocks += edit.blocksDelta;
         }
         if (r.killPrivileges) {
