@@ -5,7 +5,6 @@ import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
-import java.util.BitSet;
 import java.util.function.Consumer;
 
 /**
@@ -18,7 +17,10 @@ public final class BlobFsCheck {
     private final BlobStore store;
     private final Consumer<CheckFinding> findings;
     private final CheckInodes inodes = new CheckInodes();
-    private final BitSet claimed = new BitSet();
+    /** A bit per block: some extent holds it. */
+    private final long[] claimed;
+
+    private long dataBlocks;
     private final NameHash hash;
     private long findingCount;
 
@@ -40,6 +42,7 @@ public final class BlobFsCheck {
         this.store = store;
         this.findings = findings;
         hash = new NameHash(store.hashSeed());
+        claimed = new long[(int) ((store.totalBlocks() + 63) >>> 6)];
     }
 
     /**
@@ -59,16 +62,11 @@ public final class BlobFsCheck {
 
     /** Blocks that files hold. */
     public long dataBlocks() {
-        return claimed.cardinality();
+        return dataBlocks;
     }
 
     public long inodeCount() {
         return inodes.count;
-    }
-
-    /** Whether some file holds the block. */
-    public boolean isData(long block) {
-        return claimed.get((int) block);
     }
 
     private void report(Kind kind, long inode, String detail) {
@@ -225,22 +223,21 @@ public final class BlobFsCheck {
         }
         extentEnd = Math.max(extentEnd, file + blocks);
         currentBlocks += blocks;
-        int from = (int) disk;
-        int to = (int) (disk + blocks);
-        int taken = claimed.nextSetBit(from);
-        if (taken >= 0 && taken < to) {
-            report(Kind.SHARED_BLOCKS, currentNumber, "block " + taken + " belongs to another extent, too");
-        }
-        claimed.set(from, to);
-        checkUsed(disk, blocks);
-    }
-
-    private void checkUsed(long disk, int blocks) {
+        boolean isShared = false;
+        boolean isFree = false;
         for (long b = disk; b < disk + blocks; b++) {
-            if (!store.isUsed(b)) {
-                report(Kind.FREE_BLOCKS_IN_USE, currentNumber, "block " + b + " is marked free");
-                return;
-            }
+            int word = (int) (b >>> 6);
+            long bit = 1L << b;
+            isShared |= (claimed[word] & bit) != 0;
+            isFree |= !store.isUsed(b);
+            claimed[word] |= bit;
+        }
+        dataBlocks += blocks;
+        if (isShared) {
+            report(Kind.SHARED_BLOCKS, currentNumber, "blocks from " + disk + " on belong to another extent, too");
+        }
+        if (isFree) {
+            report(Kind.FREE_BLOCKS_IN_USE, currentNumber, "blocks from " + disk + " on are marked free");
         }
     }
 

@@ -30,8 +30,6 @@ public record CheckFinding(Kind kind, long inode, String detail) {
         SHARED_BLOCKS,
         /** A file's blocks are free for others to take. */
         FREE_BLOCKS_IN_USE,
-        /** Blocks marked used that nothing uses. */
-        LEAKED_BLOCKS,
         /** The size or the number of blocks disagrees with the extents. */
         WRONG_SIZE,
         /** An attribute lacks a piece or has one too many. */
