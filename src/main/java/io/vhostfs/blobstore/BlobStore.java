@@ -82,6 +82,10 @@ public final class BlobStore {
     private static final int NODE_IOS_FOR_WRITES = 4;
 
     private static final int MAX_NODE_IOS = 64;
+
+    /** A damaged node is read again and again; the log need not say so for ever. */
+    private static final int MAX_DAMAGE_REPORTS = 1000;
+
     private static final int SPINS_BEFORE_PAUSE = 1000;
     private static final long PAUSE_NS = 20_000;
 
@@ -742,7 +746,9 @@ public final class BlobStore {
 
     void reportDamage(long block, String problem) {
         damagedReads++;
-        onDamage.accept("the tree node at block " + block + " " + problem);
+        if (damagedReads <= MAX_DAMAGE_REPORTS) {
+            onDamage.accept("the tree node at block " + block + " " + problem);
+        }
     }
 
     /** A device error that leaves no way to keep promises: no more changes. */
@@ -962,6 +968,7 @@ public final class BlobStore {
         tree.forgetPrepared();
         int work = makeFrames();
         work += runReady();
+        cache.forgetFailures();
         tree.forgetPrepared();
         boolean wanted = commitWanted();
         work += log.pump(wanted);

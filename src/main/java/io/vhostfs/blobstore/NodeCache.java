@@ -33,6 +33,9 @@ final class NodeCache {
     /** Below this nothing works: paths of several keys, their copies and the nodes that a checkpoint writes at once. */
     static final int MIN_FRAMES = 256;
 
+    /** Long enough for those who waited to see the error. */
+    private static final int FAILURE_TURNS = 256;
+
     private static final long NO_KEY_LOW = -1L;
     private static final int FENCE_SHIFT = 2;
     private static final int HINTS = 1 << 14;
@@ -68,6 +71,11 @@ final class NodeCache {
     private final BlobStore store;
 
     private long readsStarted;
+
+    /** Frames in state FAILED, and turns that they have been there. */
+    private int failures;
+
+    private int failureTurns;
 
     NodeCache(BlobStore store, Node nodes, long cacheBytes) {
         this.store = store;
@@ -202,6 +210,8 @@ final class NodeCache {
     void drop(int frame) {
         if (states[frame] >= DIRTY) {
             dirtyCount--;
+        } else if (states[frame] == FAILED) {
+            failures--;
         }
         remove(frame);
         clearFences(frame);
@@ -334,9 +344,11 @@ final class NodeCache {
         String problem = status == 0 ? verify(io, node) : Errno.name(status);
         if (problem == null) {
             states[frame] = CLEAN;
+            store.space().noteNodeGroup(blocks[frame]);
         } else {
             states[frame] = FAILED;
             errors[frame] = -Errno.EIO;
+            failures++;
             store.reportDamage(blocks[frame], problem);
         }
         requests[frame] = null;
@@ -370,6 +382,19 @@ final class NodeCache {
     }
 
     // --- eviction
+
+    /** Lets the failed reads go after a while, so that the next one who asks reads anew: the device may have recovered. */
+    void forgetFailures() {
+        if (failures == 0 || ++failureTurns < FAILURE_TURNS) {
+            return;
+        }
+        failureTurns = 0;
+        for (int i = 0; i < frames; i++) {
+            if (states[i] == FAILED && waiters[i] == null) {
+                drop(i);
+            }
+        }
+    }
 
     /**
      * Evicts clean frames, least recently used first in the approximation of a clock, until {@code wanted} are free.

@@ -165,7 +165,7 @@ final class Recovery {
         if (slot.rootLevel == 0) {
             store.cache().setFences(frame, 0, 0, -1, -1);
         }
-        store.space().noteNode(slot.rootBlock);
+        store.space().setNodeCursor(slot.rootBlock);
     }
 
     private void loadBitmaps(BlobStore store) {
@@ -184,7 +184,7 @@ final class Recovery {
                                 + "); run vhostfs fsck");
             }
             if (status == BlobStore.NOT_FOUND || !BlobStore.isSpaceKey(store.foundK0, store.foundK1)) {
-                return;
+                break;
             }
             int group = BlobStore.groupOfSpaceKey(store.foundK1);
             if (group < 0 || group >= space.groups || store.valueLength != SpaceMap.BITMAP_BYTES) {
@@ -193,6 +193,13 @@ final class Recovery {
             }
             space.load(group, store.valueAddress);
             k1 = store.foundK1 + 1;
+        }
+        long unused = space.firstUnused(store.superblock().firstDataBlock());
+        if (unused >= 0) {
+            throw new StoreException(
+                    Kind.DAMAGED,
+                    device.name() + ": the map of free space says that block " + unused
+                            + ", which belongs to the store itself, is free; run vhostfs fsck");
         }
     }
 

@@ -293,10 +293,24 @@ final class SpaceMap {
         throw new IllegalStateException("group " + group + " has no free chunk although its count says so");
     }
 
-    /** The group of this node is where nodes go. */
-    void noteNode(long block) {
-        nodeGroup[(int) (block >>> GROUP_SHIFT)] = true;
+    /** New nodes go near this one. */
+    void setNodeCursor(long block) {
         nodeCursor = block;
+    }
+
+    /** The group of this node holds nodes. */
+    void noteNodeGroup(long block) {
+        nodeGroup[(int) (block >>> GROUP_SHIFT)] = true;
+    }
+
+    /** The first block below {@code end} that is not in use, or -1. */
+    long firstUnused(long end) {
+        for (long block = 0; block < end; block++) {
+            if (!isUsed(block)) {
+                return block;
+            }
+        }
+        return -1;
     }
 
     /**

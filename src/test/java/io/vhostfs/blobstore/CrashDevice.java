@@ -13,7 +13,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
-import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -25,7 +24,7 @@ final class CrashDevice implements BlockDevice {
 
     private final long capacity;
     private final @Nullable Random asynchronous;
-    private final TreeMap<Long, byte[]> durable = new TreeMap<>();
+    private final Map<Long, byte[]> durable = new HashMap<>();
     private final Map<Long, byte[]> cached = new HashMap<>();
     private final List<Channel> channels = new ArrayList<>();
 
@@ -89,6 +88,15 @@ final class CrashDevice implements BlockDevice {
             System.arraycopy(sector(block * 8 + i), 0, result, i * SECTOR, SECTOR);
         }
         return result;
+    }
+
+    /** A completed write that is volatile until the next flush. */
+    void cacheBlock(long block, byte[] data) {
+        for (int i = 0; i < 8; i++) {
+            byte[] sector = new byte[SECTOR];
+            System.arraycopy(data, i * SECTOR, sector, 0, SECTOR);
+            cached.put(block * 8 + i, sector);
+        }
     }
 
     void writeBlock(long block, byte[] data) {

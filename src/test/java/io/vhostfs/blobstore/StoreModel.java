@@ -8,6 +8,7 @@ import io.vhostfs.bdev.BlockDevice;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.memory.PermanentMemory;
 import io.vhostfs.os.Errno;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -38,6 +39,7 @@ final class StoreModel {
     final StoreOptions options;
     final TreeMap<Key, byte[]> items = new TreeMap<>();
     final TreeMap<Long, Integer> runs = new TreeMap<>();
+    private final TreeMap<Long, Long> stamps = new TreeMap<>();
     private final List<Change> changes = new ArrayList<>();
     private final long scratch = PermanentMemory.allocate(8192);
     BlobStore store;
@@ -238,12 +240,52 @@ final class StoreModel {
             return BlobStore.OK;
         }
         status = run(() -> store.begin(BlobStore.RANGE_LOG_BYTES));
-        assertEquals(BlobStore.OK, status);
+        if (status != BlobStore.OK) {
+            return status;
+        }
+        writeData(block, n, store.sequence() + 1);
         store.markUsed(block, n);
         store.end();
         runs.put(block, n);
-        changes.add(new Change(store.sequence(), List.of(() -> runs.remove(block))));
+        Long oldStamp = stamps.put(block, store.sequence());
+        changes.add(new Change(store.sequence(), List.of(() -> {
+            runs.remove(block);
+            restore(stamps, block, oldStamp);
+        })));
         return BlobStore.OK;
+    }
+
+    /** Data before metadata: the blocks of a run hold the number of the group that allocates it. */
+    private void writeData(long block, int blocks, long stamp) {
+        if (device instanceof CrashDevice disk) {
+            for (int i = 0; i < blocks; i++) {
+                disk.cacheBlock(block + i, data(block + i, stamp));
+            }
+            store.noteDataWrite(0);
+        }
+    }
+
+    /** Names itself in every sector. */
+    private static byte[] data(long block, long stamp) {
+        ByteBuffer result = ByteBuffer.allocate(BlobStore.BLOCK_SIZE);
+        for (int at = 0; at < BlobStore.BLOCK_SIZE; at += CrashDevice.SECTOR) {
+            result.putLong(at, block).putLong(at + 8, stamp);
+        }
+        return result.array();
+    }
+
+    /** Every run still has the data that was written to it: its blocks were given to nobody else meanwhile. */
+    void checkData() {
+        if (device instanceof CrashDevice disk) {
+            runs.forEach((block, n) -> {
+                for (int i = 0; i < n; i++) {
+                    assertArrayEquals(
+                            data(block + i, Objects.requireNonNull(stamps.get(block))),
+                            disk.readBlock(block + i),
+                            "data of block " + (block + i));
+                }
+            });
+        }
     }
 
     int freeRun(Long block) {
@@ -303,6 +345,7 @@ final class StoreModel {
 
     /** Every item, in order, and every block's bit. */
     void checkAll() {
+        checkData();
         long k0 = 0;
         long k1 = BlobStore.FIRST_USER_K1;
         for (Map.Entry<Key, byte[]> expected : items.entrySet()) {
