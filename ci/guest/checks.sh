@@ -564,7 +564,7 @@ check_keep() {
   mkdir $data/kept; cd $data/kept
   mv ../tree tree
   random_file big 128   # 8 MiB
-  xfs_io -f -c 'pwrite -q -S 0x66 1m 64k' -c fsync -c 'falloc 2m 64k' sparse   # Linux sends its times with falloc, before the data
+  xfs_io -f -c 'pwrite -q -S 0x66 1m 64k' -c 'falloc 2m 64k' sparse
   mkdir -m 1770 dir; chown 1000:1000 dir; ln big dir/linked; ln -s ../big dir/symlink
   mkfifo -m 640 pipe; mknod device c 1 3
   setfattr -n user.kept -v yes dir big

@@ -124,23 +124,18 @@ public final class MallocDevice implements BlockDevice {
         }
 
         private static int read(long from, long lengthBytes, long iovecs, int count) {
-            try {
-                long done = Iovecs.scatter(from, lengthBytes, iovecs, count, 0);
-                Memory.deliverFault();
-                return done == lengthBytes ? 0 : -Errno.EINVAL;
-            } catch (InternalError truncated) {
-                return -Errno.EFAULT;
-            }
+            return status(Iovecs.scatterShared(from, lengthBytes, iovecs, count, 0), lengthBytes);
         }
 
         private static int write(long to, long lengthBytes, long iovecs, int count) {
-            try {
-                long done = Iovecs.gather(iovecs, count, 0, to, lengthBytes);
-                Memory.deliverFault();
-                return done == lengthBytes ? 0 : -Errno.EINVAL;
-            } catch (InternalError truncated) {
-                return -Errno.EFAULT;
+            return status(Iovecs.gatherShared(iovecs, count, 0, to, lengthBytes), lengthBytes);
+        }
+
+        private static int status(long done, long lengthBytes) {
+            if (done < 0) {
+                return (int) done;
             }
+            return done == lengthBytes ? 0 : -Errno.EINVAL;
         }
 
         private int discard(long at, long lengthBytes) {

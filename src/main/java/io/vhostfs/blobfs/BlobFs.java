@@ -369,7 +369,7 @@ public final class BlobFs implements FileSystem {
         homeContext.release(op);
         if (status == BlobStore.OK) {
             r.count = r.length;
-            volume.touchModified(inode, volume.now());
+            volume.dataWritten(inode, r);
         }
         return status;
     }

@@ -465,7 +465,7 @@ final class FileChanges {
     int overwritten(FileOp op, Inode inode) {
         FsRequest r = op.request();
         op.length = r.length;
-        volume.touchModified(inode, volume.now());
+        volume.dataWritten(inode, r);
         if ((r.flags & LibcConstants.O_DSYNC) == 0) {
             return BlobStore.OK;
         }

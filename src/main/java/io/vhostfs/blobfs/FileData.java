@@ -98,7 +98,10 @@ final class FileData {
                 long disk = (cursor.diskBlock << Items.BLOCK_SHIFT) + (at & Items.BLOCK_MASK);
                 op.submit(BlockIo.READ, disk, next - at, slice, op.iovecCount() - before);
             } else {
-                Iovecs.zero(iovecs, count, at - offset, next - at);
+                long zeroed = Iovecs.zeroShared(iovecs, count, at - offset, next - at);
+                if (zeroed < 0) {
+                    op.ioStatus = (int) zeroed;
+                }
             }
             at = next;
         }
@@ -107,22 +110,24 @@ final class FileData {
     /** Ends a read whose I/O has ended; the operation is idle then. */
     static int finishRead(FileOp op, int status) {
         FsRequest r = op.request();
+        long result = status;
         if (status == BlobStore.OK) {
             if (op.bounce != null) {
-                Iovecs.scatter(op.bounceAddress() + op.bounceSkip, op.length, r.dataIovecs, r.dataIovecCount, 0);
+                long from = op.bounceAddress() + op.bounceSkip;
+                result = Iovecs.scatterShared(from, op.length, r.dataIovecs, r.dataIovecCount, 0);
             } else {
                 // What the device's block size made us read behind the end.
                 int mask = op.context.blockMask;
                 long ioLength = op.length + mask & ~mask;
                 if (ioLength > op.length) {
-                    Iovecs.zero(r.dataIovecs, r.dataIovecCount, op.length, ioLength - op.length);
+                    result = Iovecs.zeroShared(r.dataIovecs, r.dataIovecCount, op.length, ioLength - op.length);
                 }
             }
             r.count = op.length;
         }
         op.leaveEpoch();
         op.context.release(op);
-        return status;
+        return (int) Math.min(result, BlobStore.OK);
     }
 
     /** Whether a write changes nothing but data: aligned, within the size, and every block has data already. */

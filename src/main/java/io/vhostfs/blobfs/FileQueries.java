@@ -28,13 +28,14 @@ final class FileQueries {
         }
         long stored = s == BlobStore.OK ? store.valueLength - Items.INLINE_DATA_OFFSET : 0;
         long have = Math.max(0, Math.min(length, stored - r.offset));
+        long given = 0;
         if (have > 0) {
             long from = store.valueAddress + Items.INLINE_DATA_OFFSET + r.offset;
-            Iovecs.scatter(from, have, r.dataIovecs, r.dataIovecCount, 0);
+            given = Iovecs.scatterShared(from, have, r.dataIovecs, r.dataIovecCount, 0);
         }
-        Iovecs.zero(r.dataIovecs, r.dataIovecCount, have, length - have);
+        long zeroed = Iovecs.zeroShared(r.dataIovecs, r.dataIovecCount, have, length - have);
         r.count = length;
-        return BlobStore.OK;
+        return (int) Math.min(Math.min(given, zeroed), BlobStore.OK);
     }
 
     int seek(FsRequest r, Inode inode, ExtentCursor cursor) {

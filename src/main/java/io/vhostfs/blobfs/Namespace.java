@@ -470,7 +470,11 @@ final class Namespace {
             }
             long length = Math.max(0, store.valueLength - Items.INLINE_DATA_OFFSET);
             long data = store.valueAddress + Items.INLINE_DATA_OFFSET;
-            done += Iovecs.scatter(data, length, r.dataIovecs, r.dataIovecCount, done);
+            long given = Iovecs.scatterShared(data, length, r.dataIovecs, r.dataIovecCount, done);
+            if (given < 0) {
+                return (int) given;
+            }
+            done += given;
         }
         r.count = done;
         return BlobStore.OK;

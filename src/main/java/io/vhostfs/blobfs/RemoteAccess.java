@@ -124,7 +124,9 @@ final class RemoteAccess {
         IoContext c = op.context;
         if (status == BlobStore.OK) {
             r.count = r.length;
-            inode.noteRemoteModification(c.fileSystem.home(), c.reactor.wallClockNs());
+            if (!r.keepsTimes) {
+                inode.noteRemoteModification(c.fileSystem.home(), c.reactor.wallClockNs());
+            }
         }
         op.leaveEpoch();
         inode.leaveRemoteWriter(c.fileSystem.home());

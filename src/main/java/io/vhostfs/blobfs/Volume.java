@@ -1,6 +1,7 @@
 package io.vhostfs.blobfs;
 
 import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.fsdev.FsRequest;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Message;
@@ -337,6 +338,13 @@ final class Volume {
     /** After end: what a later fsync of this inode must wait for. */
     void changed(Inode inode) {
         inode.changedSequence = store.sequence();
+    }
+
+    /** A write changed blocks that the inode has already: sets its times, unless the client does. */
+    void dataWritten(Inode inode, FsRequest r) {
+        if (!r.keepsTimes) {
+            touchModified(inode, now());
+        }
     }
 
     /** Sets mtime and ctime in memory only. */

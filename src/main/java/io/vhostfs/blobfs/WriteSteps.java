@@ -55,7 +55,10 @@ final class WriteSteps {
             Memory.zero(data + old, op.offset - old);
         }
         Items.encodeInlineHeader(volume.scratch2);
-        Iovecs.gather(r.dataIovecs, r.dataIovecCount, 0, data + op.offset, op.length);
+        long taken = Iovecs.gatherShared(r.dataIovecs, r.dataIovecCount, 0, data + op.offset, op.length);
+        if (taken < 0) {
+            return (int) taken;
+        }
         int valueLength = Items.INLINE_DATA_OFFSET + Math.max(old, end);
         int s = store.prepare(inode.number, Items.INLINE_KEY, valueLength);
         if (s == BlobStore.OK) {
@@ -74,7 +77,6 @@ final class WriteSteps {
 
     /** The end of a write's group: the inode as it is now. */
     private void written(FileOp op, Inode inode, FsRequest r, @Nullable ExtentMap map) {
-        long now = volume.now();
         inode.beginChange();
         if (op.offset + op.length > inode.size) {
             inode.size = op.offset + op.length;
@@ -87,8 +89,11 @@ final class WriteSteps {
         if (r.killPrivileges) {
             inode.mode = Modes.withoutPrivileges(inode.mode);
         }
-        inode.modifyTimeNs = now;
-        inode.changeTimeNs = now;
+        if (!r.keepsTimes) {
+            long now = volume.now();
+            inode.modifyTimeNs = now;
+            inode.changeTimeNs = now;
+        }
         inode.dataVersion++;
         inode.endChange();
         volume.putInode(inode);
@@ -222,10 +227,13 @@ final class WriteSteps {
                 zeroBehindSize(op, last, last - first);
             }
             long to = op.bounceAddress() + (op.offset & Items.BLOCK_MASK);
-            Iovecs.gather(r.dataIovecs, r.dataIovecCount, 0, to, op.length);
+            take(op, r, 0, to, op.length);
             op.addIovec(op.bounceAddress(), (last - first + 1) << Items.BLOCK_SHIFT);
         } else {
             buildAligned(op, r, first, last);
+        }
+        if (op.ioStatus < 0) {
+            return op.ioStatus;
         }
         writePieces(op, first);
         op.phase = FileChanges.COMMIT;
@@ -262,8 +270,16 @@ final class WriteSteps {
     private static void mergeBlock(FileOp op, FsRequest r, long block, int bounceBlock, long from, long to) {
         zeroBehindSize(op, block, bounceBlock);
         long at = op.bounceAddress() + ((long) bounceBlock << Items.BLOCK_SHIFT);
-        Iovecs.gather(r.dataIovecs, r.dataIovecCount, from - op.offset, at + (from & Items.BLOCK_MASK), to - from);
+        take(op, r, from - op.offset, at + (from & Items.BLOCK_MASK), to - from);
         op.addIovec(at, Items.BLOCK_SIZE);
+    }
+
+    /** Copies some of the client's bytes; fails the operation when they are gone. */
+    private static void take(FileOp op, FsRequest r, long skipBytes, long to, long lengthBytes) {
+        long taken = Iovecs.gatherShared(r.dataIovecs, r.dataIovecCount, skipBytes, to, lengthBytes);
+        if (taken < 0) {
+            op.ioStatus = (int) taken;
+        }
     }
 
     private static void writePieces(FileOp op, long first) {
@@ -293,7 +309,7 @@ final class WriteSteps {
         }
         boolean killsPrivileges = r.killPrivileges && Modes.withoutPrivileges(inode.mode) != inode.mode;
         if (!mapChanges && !killsPrivileges && op.offset + op.length <= inode.size) {
-            volume.touchModified(inode, volume.now());
+            volume.dataWritten(inode, r);
             op.phase = FileChanges.SYNC;
             return FileChanges.CONTINUE;
         }

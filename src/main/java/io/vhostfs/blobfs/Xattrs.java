@@ -228,7 +228,11 @@ final class Xattrs {
             if (store.valueLength != skip + bytes) {
                 return -Errno.EIO;
             }
-            done += Iovecs.scatter(store.valueAddress + skip, bytes, r.dataIovecs, r.dataIovecCount, done);
+            long given = Iovecs.scatterShared(store.valueAddress + skip, bytes, r.dataIovecs, r.dataIovecCount, done);
+            if (given < 0) {
+                return (int) given;
+            }
+            done += given;
         }
         return done == length ? BlobStore.OK : -Errno.ERANGE;
     }
@@ -278,19 +282,24 @@ final class Xattrs {
                 if (r.length != 0 && listBytes + length + 1 > r.length) {
                     return -Errno.ERANGE;
                 }
-                giveName(r, length);
+                s = giveName(r, length);
+                if (s != BlobStore.OK) {
+                    return s;
+                }
                 r.count = listBytes + length + 1;
             }
             listBytes += length + 1;
         }
     }
 
-    private void giveName(FsRequest r, int length) {
-        if (r.length != 0) {
-            Memory.copy(store.valueAddress + Items.XATTR_DATA_OFFSET, volume.scratch2, length);
-            Memory.putByte(volume.scratch2 + length, (byte) 0);
-            Iovecs.scatter(volume.scratch2, length + 1, r.dataIovecs, r.dataIovecCount, listBytes);
+    private int giveName(FsRequest r, int length) {
+        if (r.length == 0) {
+            return BlobStore.OK;
         }
+        Memory.copy(store.valueAddress + Items.XATTR_DATA_OFFSET, volume.scratch2, length);
+        Memory.putByte(volume.scratch2 + length, (byte) 0);
+        long given = Iovecs.scatterShared(volume.scratch2, length + 1L, r.dataIovecs, r.dataIovecCount, listBytes);
+        return (int) Math.min(given, BlobStore.OK);
     }
 
     int remove(FsRequest r, Inode inode) {

@@ -35,7 +35,7 @@ public final class FsOp {
     public static final int OPEN = 13;
     /** inode, handle, offset, length, data iovecs → count (bytes read, short at end of file only). */
     public static final int READ = 14;
-    /** inode, handle, offset, length, data iovecs, flags (O_APPEND, O_DSYNC/O_SYNC), killPrivileges → count. */
+    /** inode, handle, offset, length, data iovecs, flags (O_APPEND, O_DSYNC/O_SYNC), killPrivileges, keepsTimes → count. */
     public static final int WRITE = 15;
     /** inode → statfs fields. */
     public static final int STATFS = 16;

@@ -57,6 +57,9 @@ public abstract class FsRequest implements Message {
     public long length;
     public boolean dataOnly;
     public boolean killPrivileges;
+    /** WRITE of what the client had cached: it sets the times of the file itself. */
+    public boolean keepsTimes;
+
     public boolean wantAttributes;
     public @Nullable DirectoryFiller filler;
 

@@ -206,9 +206,11 @@ final class FuseDecoder {
             return -Errno.EINVAL;
         }
         int writeFlags = r.argumentInt(FUSE_WRITE_IN_WRITE_FLAGS_OFFSET);
-        boolean placedByKernel = s.writebackCache || (writeFlags & FUSE_WRITE_CACHE) != 0;
+        boolean fromCache = (writeFlags & FUSE_WRITE_CACHE) != 0;
+        boolean placedByKernel = s.writebackCache || fromCache;
         r.flags = r.argumentInt(FUSE_WRITE_IN_FLAGS_OFFSET) & (placedByKernel ? ~O_APPEND : ~0);
         r.killPrivileges = (writeFlags & FUSE_WRITE_KILL_SUIDGID) != 0;
+        r.keepsTimes = s.writebackCache && fromCache;
         r.length = size;
         r.borrowMessage(dataStart, size);
         return withHandle(r, FsOp.WRITE);

@@ -99,6 +99,14 @@ public abstract class FuseRequest extends FsRequest {
     /** Called on the origin's thread: the reply is in its iovecs; {@code replyBytes} of it, 0 when none is due (FORGET). */
     protected abstract void onReplied(int replyBytes);
 
+    /**
+     * Called on the origin's thread: the request is over without a reply, because the owner of the memory in which its
+     * message or reply lies truncated it. A transport whose memory is its own has no reason to override this.
+     */
+    protected void onMemoryFault(InternalError fault) {
+        throw fault;
+    }
+
     @Override
     public final void onComplete(int status) {
         int replyBytes = session.complete(this, status);

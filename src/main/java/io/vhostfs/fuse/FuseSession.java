@@ -83,6 +83,16 @@ public final class FuseSession {
      * @return bytes of the reply written (0: none is due), or {@link #PENDING}
      */
     public int dispatch(FuseRequest request) {
+        try {
+            int reply = handle(request);
+            Memory.deliverFault();
+            return reply;
+        } catch (InternalError truncated) {
+            return abandon(request, truncated);
+        }
+    }
+
+    private int handle(FuseRequest request) {
         if (!request.takeHeader()) {
             return refuse(request, -Errno.EIO);
         }
@@ -94,6 +104,7 @@ public final class FuseSession {
         }
         int status = FuseDecoder.decode(request, s, this);
         if (status == FuseDecoder.SUBMIT) {
+            Memory.deliverFault();
             status = fileSystem.submit(request);
             return status == FileSystem.PENDING ? PENDING : FuseEncoder.reply(request, status);
         }
@@ -106,11 +117,20 @@ public final class FuseSession {
 
     /** The file system is done with a request: the bytes of its reply, or {@link #PENDING} when there is more to do. */
     int complete(FuseRequest request, int status) {
-        if (request.opcode == FUSE_BATCH_FORGET) {
-            request.forgetIndex++;
-            return forgetNext(request);
+        try {
+            int reply = request.opcode == FUSE_BATCH_FORGET ? forgetOn(request) : FuseEncoder.reply(request, status);
+            Memory.deliverFault();
+            return reply;
+        } catch (InternalError truncated) {
+            return abandon(request, truncated);
         }
-        return FuseEncoder.reply(request, status);
+    }
+
+    /** Ends a request whose message or reply lies in memory that its owner truncated, while it is not the file system's. */
+    private static int abandon(FuseRequest request, InternalError truncated) {
+        request.release();
+        request.onMemoryFault(truncated);
+        return 0;
     }
 
     /** A large buffer, or null when all are in use. */
@@ -219,6 +239,11 @@ public final class FuseSession {
         return forgetNext(request);
     }
 
+    private int forgetOn(FuseRequest request) {
+        request.forgetIndex++;
+        return forgetNext(request);
+    }
+
     private int forgetNext(FuseRequest request) {
         for (; request.forgetIndex < request.forgetCount; request.forgetIndex++) {
             if (takeForget(request) && fileSystem.submit(request) == FileSystem.PENDING) {
@@ -242,6 +267,7 @@ public final class FuseSession {
                     from,
                     copies,
                     (long) entries * FUSE_FORGET_ONE_SIZE);
+            Memory.deliverFault();
         }
         long entry = copies + (long) index * FUSE_FORGET_ONE_SIZE;
         long nodeid = Memory.getLong(entry + FUSE_FORGET_ONE_NODEID_OFFSET);

@@ -143,6 +143,11 @@ final class VirtioFsDevice implements VhostDeviceBackend {
         }
 
         @Override
+        protected void onMemoryFault(InternalError fault) {
+            queue.onMemoryFault(fault);
+        }
+
+        @Override
         protected void onReplied(int replyBytes) {
             DescriptorChain answered = chain;
             if (answered != null) {

@@ -277,6 +277,24 @@ class FileDataTest {
     }
 
     @Test
+    void aWriteThatKeepsTheTimesLeavesThemAloneHoweverItReachesTheFile() {
+        FsAttributes set = client.request.newAttributes;
+        set.modifyTimeNs = 17;
+        set.changeTimeNs = 18;
+        assertEquals(0, client.trySetattr(file, FsRequest.SET_MTIME | FsRequest.SET_CTIME));
+        client.request.keepsTimes = true;
+        client.write(file, 0, bytes(100, 1)); // inline
+        client.write(file, 4096, bytes(8192, 2)); // new blocks
+        client.write(file, 4096, bytes(4096, 3)); // in place
+        client.write(file, 5000, bytes(100, 4)); // part of a block
+        client.write(file, 50_000, bytes(100, 5)); // a new end
+        FsAttributes after = client.getattr(file);
+        assertEquals(50_100, after.sizeBytes);
+        assertEquals(17, after.modifyTimeNs);
+        assertEquals(18, after.changeTimeNs);
+    }
+
+    @Test
     void whatAnFsyncCoveredSurvivesACrash() {
         client.write(file, 0, bytes(100_000, 10));
         assertEquals(0, client.fsync(file, true));

@@ -77,6 +77,10 @@ class RemoteAccessTest {
         client.write(file, 0, new byte[8192]);
         client.request.newAttributes.modifyTimeNs = 5;
         assertEquals(0, client.trySetattr(file, FsRequest.SET_MTIME));
+        other.request.keepsTimes = true;
+        other.write(file, 0, new byte[4096]);
+        assertEquals(5, client.getattr(file).modifyTimeNs);
+        other.request.keepsTimes = false;
         other.write(file, 0, new byte[4096]);
         long modified = client.getattr(file).modifyTimeNs;
         assertTrue(modified > 5);

@@ -5,6 +5,7 @@ import static io.vhostfs.fuse.FuseTestClient.*;
 import static io.vhostfs.fuse.FuseWire.*;
 import static io.vhostfs.os.LibcConstants.*;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.vhostfs.fsdev.FileSystem;
@@ -435,6 +436,20 @@ class FuseDecoderTest {
                 -Errno.EINVAL,
                 client.send(FUSE_WRITE, 5, 1L, 0L, -1, 0, 0L, 0, 0, new byte[10])
                         .error());
+    }
+
+    @Test
+    void theKernelKeepsTheTimesOfWhatItWritesFromItsCache() {
+        int fromCache = FUSE_WRITE_CACHE;
+        client.send(FUSE_WRITE, 5, 1L, 0L, 0, fromCache, 0L, 0, 0).ok();
+        assertTrue(recorder.last.keepsTimes);
+        client.send(FUSE_WRITE, 5, 1L, 0L, 0, 0, 0L, 0, 0).ok();
+        assertFalse(recorder.last.keepsTimes, "direct I/O");
+
+        client = recorder.client(FuseOptions.shared());
+        client.init().ok();
+        client.send(FUSE_WRITE, 5, 1L, 0L, 0, fromCache, 0L, 0, 0).ok();
+        assertFalse(recorder.last.keepsTimes, "a shared mapping, without write-back caching");
     }
 
     @Test

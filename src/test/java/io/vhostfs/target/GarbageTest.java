@@ -20,12 +20,14 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -612,17 +614,28 @@ class GarbageTest {
 
     @Test
     void aFrontEndMayTakeItsMemoryAwayUnderRequestsInFlight() throws IOException {
-        for (int round = 0; round < 16; round++) {
+        long mappings = guestMappings();
+        for (int round = 0; round < 96; round++) {
             guest.close();
             mount(Guest.mountUnsealable(socket(), SMALL_RINGS));
             fillRing(round);
-            for (int i = 0; i < round * round * 50; i++) {
+            int delay = round % 16;
+            for (int i = 0; i < delay * delay * 50; i++) {
                 Thread.onSpinWait();
             }
             assertEquals(0, Libc.ftruncate(guest.frontEnd.memory().fd(), 0));
             // The rings are gone for us too: only descriptors may be touched.
             raw.queue.kick();
             assertTrue(guest.frontEnd.socket().awaitHangUp(30_000), "the session lives on without its memory");
+        }
+        remount();
+        assertEquals(mappings, guestMappings(), "memory is kept for requests that never came back");
+    }
+
+    /** Mappings of guests' memory in this process: those of the front ends and those of the target. */
+    private static long guestMappings() throws IOException {
+        try (Stream<String> maps = Files.lines(Path.of("/proc/self/maps"))) {
+            return maps.filter(mapping -> mapping.contains("/memfd:")).count();
         }
     }
 
