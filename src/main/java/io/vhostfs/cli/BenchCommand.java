@@ -12,11 +12,14 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -57,7 +60,8 @@ final class BenchCommand implements Callable<Integer> {
             names = "--workload",
             split = ",",
             paramLabel = "NAME",
-            description = "Only workloads whose name starts so, such as randread-4k or getattr-qd32 (default: all).")
+            description = "Only the workload of this name, or all whose names start so, such as getattr-qd32 or"
+                    + " randread-4k (default: all).")
     private List<String> workloads = new ArrayList<>();
 
     @Option(
@@ -123,18 +127,23 @@ final class BenchCommand implements Callable<Integer> {
         if (workloads.isEmpty()) {
             return BenchWorkload.all();
         }
-        List<BenchWorkload> chosen = BenchWorkload.all().stream()
-                .filter(w -> workloads.stream().anyMatch(w.id()::startsWith))
-                .toList();
+        Set<BenchWorkload> chosen = new LinkedHashSet<>();
+        for (String name : workloads) {
+            chosen.addAll(selected(name));
+        }
+        return BenchWorkload.all().stream().filter(chosen::contains).toList();
+    }
+
+    private static List<BenchWorkload> selected(String name) {
+        List<BenchWorkload> all = BenchWorkload.all();
+        List<BenchWorkload> exact =
+                all.stream().filter(w -> w.id().equals(name)).toList();
+        List<BenchWorkload> chosen = exact.isEmpty()
+                ? all.stream().filter(w -> w.id().startsWith(name)).toList()
+                : exact;
         if (chosen.isEmpty()) {
-            throw new CliException(
-                    ExitCodes.USAGE,
-                    "no workload " + String.join(", ", workloads) + "; there are "
-                            + String.join(
-                                    ", ",
-                                    BenchWorkload.all().stream()
-                                            .map(BenchWorkload::id)
-                                            .toList()));
+            String ids = all.stream().map(BenchWorkload::id).collect(Collectors.joining(", "));
+            throw new CliException(ExitCodes.USAGE, "no workload " + name + "; there are " + ids);
         }
         return chosen;
     }
