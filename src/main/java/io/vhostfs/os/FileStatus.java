@@ -10,6 +10,7 @@ import java.lang.foreign.ValueLayout;
  * @param errno 0, or the negative errno of the call, and then everything else is 0
  * @param mode type and permissions, {@link LibcConstants#S_IFMT} and below
  * @param sizeBytes size of a regular file
+ * @param blockBytes size that suits I/O best; of a file in hugetlbfs the size of its pages
  * @param deviceMajor of a device file
  * @param deviceMinor of a device file
  * @param directMemoryAlignment what O_DIRECT asks of buffers' addresses; 0 when the kernel does not say
@@ -21,6 +22,7 @@ public record FileStatus(
         int errno,
         int mode,
         long sizeBytes,
+        int blockBytes,
         int deviceMajor,
         int deviceMinor,
         int directMemoryAlignment,
@@ -28,6 +30,7 @@ public record FileStatus(
         boolean saysDirect) {
     static final int STATX_SIZE = 256;
     static final int STATX_STX_MASK_OFFSET = 0;
+    static final int STATX_STX_BLKSIZE_OFFSET = 4;
     static final int STATX_STX_MODE_OFFSET = 28;
     static final int STATX_STX_SIZE_OFFSET = 40;
     static final int STATX_STX_RDEV_MAJOR_OFFSET = 128;
@@ -55,7 +58,7 @@ public record FileStatus(
             MemorySegment statx = arena.allocate(STATX_SIZE, 8);
             int errno = CString.with(path, p -> Libc.statx(directoryFd, p, flags, mask, statx.address()));
             if (errno < 0) {
-                return new FileStatus(errno, 0, 0, 0, 0, 0, 0, false);
+                return new FileStatus(errno, 0, 0, 0, 0, 0, 0, 0, false);
             }
             boolean saysDirect =
                     (statx.get(ValueLayout.JAVA_INT, STATX_STX_MASK_OFFSET) & LibcConstants.STATX_DIOALIGN) != 0;
@@ -63,6 +66,7 @@ public record FileStatus(
                     0,
                     statx.get(ValueLayout.JAVA_SHORT, STATX_STX_MODE_OFFSET) & 0xffff,
                     statx.get(ValueLayout.JAVA_LONG, STATX_STX_SIZE_OFFSET),
+                    statx.get(ValueLayout.JAVA_INT, STATX_STX_BLKSIZE_OFFSET),
                     statx.get(ValueLayout.JAVA_INT, STATX_STX_RDEV_MAJOR_OFFSET),
                     statx.get(ValueLayout.JAVA_INT, STATX_STX_RDEV_MINOR_OFFSET),
                     saysDirect ? statx.get(ValueLayout.JAVA_INT, STATX_STX_DIO_MEM_ALIGN_OFFSET) : 0,

@@ -40,8 +40,6 @@ public final class Libc {
             Native.withErrno("fdatasync", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
     private static final MethodHandle FLOCK =
             Native.withErrno("flock", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT));
-    private static final MethodHandle FSTAT =
-            Native.withErrno("fstat", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG));
     private static final MethodHandle STATX = Native.withErrno(
             "statx", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG));
     private static final MethodHandle MEMFD_CREATE =
@@ -252,17 +250,6 @@ public final class Libc {
         try {
             MemorySegment state = Native.callState();
             int result = (int) FLOCK.invokeExact(state, fd, operation);
-            return result == -1 ? Native.negativeErrno(state) : result;
-        } catch (Throwable t) {
-            throw Native.unexpected(t);
-        }
-    }
-
-    /** fstat(2). */
-    public static int fstat(int fd, long statAddress) {
-        try {
-            MemorySegment state = Native.callState();
-            int result = (int) FSTAT.invokeExact(state, fd, statAddress);
             return result == -1 ? Native.negativeErrno(state) : result;
         } catch (Throwable t) {
             throw Native.unexpected(t);

@@ -10,11 +10,11 @@ import static io.vhostfs.os.LibcConstants.MAP_PRIVATE;
 import static io.vhostfs.os.LibcConstants.MAP_SHARED;
 import static io.vhostfs.os.LibcConstants.PROT_READ;
 import static io.vhostfs.os.LibcConstants.PROT_WRITE;
-import static io.vhostfs.os.LibcConstants.S_IFMT;
 import static io.vhostfs.os.LibcConstants.S_IFREG;
 
 import io.vhostfs.memory.GuestMemory;
 import io.vhostfs.os.Errno;
+import io.vhostfs.os.FileStatus;
 import io.vhostfs.os.Libc;
 import java.util.ArrayList;
 import java.util.List;
@@ -136,8 +136,11 @@ final class MemoryTable {
     private static Mapping map(
             String region, long guestAddress, long lengthBytes, long userAddress, long offset, int fd)
             throws VhostUserException {
-        FileStatus file = FileStatus.of(fd);
-        boolean regular = (file.mode() & S_IFMT) == S_IFREG;
+        FileStatus file = FileStatus.ofFd(fd);
+        if (file.errno() < 0) {
+            throw VhostUserException.refused(region + ": statx of its file: " + Errno.name(file.errno()));
+        }
+        boolean regular = file.isType(S_IFREG);
         if (regular && file.sizeBytes() < offset + lengthBytes) {
             throw VhostUserException.refused(
                     region + " at offset " + offset + " does not fit into its file of " + file.sizeBytes() + " bytes");
@@ -168,17 +171,13 @@ final class MemoryTable {
     }
 
     private synchronized boolean isTruncated() {
-        try {
-            for (Mapping mapping : mappings) {
-                if (FileStatus.of(mapping.fd).sizeBytes() < mapping.neededBytes) {
-                    return true;
-                }
+        for (Mapping mapping : mappings) {
+            // An error shows as size 0: what cannot be checked cannot be trusted either.
+            if (FileStatus.ofFd(mapping.fd).sizeBytes() < mapping.neededBytes) {
+                return true;
             }
-            return false;
-        } catch (VhostUserException e) {
-            // A descriptor that is open does not fail; what cannot be checked cannot be trusted either.
-            return true;
         }
+        return false;
     }
 
     private static void endTruncated() {

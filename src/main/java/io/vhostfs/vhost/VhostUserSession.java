@@ -14,6 +14,7 @@ import static io.vhostfs.virtio.VirtioConstants.VIRTIO_RING_F_INDIRECT_DESC;
 
 import io.vhostfs.memory.GuestMemory;
 import io.vhostfs.memory.Memory;
+import io.vhostfs.os.FileStatus;
 import io.vhostfs.os.Libc;
 import io.vhostfs.reactor.Reactor;
 import io.vhostfs.virtio.SplitVirtqueue;
@@ -615,8 +616,9 @@ final class VhostUserSession implements VringPoller.Owner, AutoCloseable {
         if (connection.fdCount() == 0) {
             return -1;
         }
-        int type = FileStatus.of(connection.fd(0)).mode() & S_IFMT;
-        if (type != 0 && type != S_IFIFO && type != S_IFSOCK) {
+        FileStatus file = FileStatus.ofFd(connection.fd(0));
+        int type = file.mode() & S_IFMT;
+        if (file.errno() < 0 || (type != 0 && type != S_IFIFO && type != S_IFSOCK)) {
             throw VhostUserException.refused("its file descriptor is not an eventfd");
         }
         int fd = connection.takeFd(0);

@@ -2,6 +2,8 @@ package io.vhostfs.vhost;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 
@@ -12,11 +14,11 @@ class CapabilitiesTest {
     }
 
     @Test
-    void theDescriptionNamesTheProgram() {
-        String description = Capabilities.description(Path.of("/opt/a \"b\" \\c/vhostfs"));
+    void theDescriptionForManagementSoftwareIsThatOfAFileSystemAndNamesItsProgram() throws IOException {
+        String description = Files.readString(Path.of("bin/50-vhostfs.json"));
         assertEquals(
-                "{\"description\":\"vhostfsvhost-user-fs\",\"type\":\"fs\","
-                        + "\"binary\":\"/opt/a\\\"b\\\"\\\\c/vhostfs\"}",
+                "{\"description\":\"vhostfs:polledvhost-user-fstarget\",\"type\":\"fs\","
+                        + "\"binary\":\"/usr/libexec/vhost-user-vhostfs\"}",
                 description.replaceAll("\\s", ""));
     }
 }
