@@ -5,6 +5,8 @@ import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
+import java.util.EnumSet;
+import java.util.Set;
 import java.util.function.Consumer;
 
 /**
@@ -14,6 +16,17 @@ import java.util.function.Consumer;
  * per inode and a bit per block. Blocks; for a store that was opened and not started.
  */
 public final class BlobFsCheck {
+    /** What an item that cannot be read may explain. */
+    private static final Set<Kind> NEEDS_ALL = EnumSet.of(
+            Kind.STRAY_ITEM,
+            Kind.DANGLING_ENTRY,
+            Kind.UNREACHABLE_INODE,
+            Kind.WRONG_LINK_COUNT,
+            Kind.WRONG_SIZE,
+            Kind.BROKEN_XATTR,
+            Kind.STRAY_ORPHAN,
+            Kind.BAD_HEADER);
+
     private final BlobStore store;
     private final Consumer<CheckFinding> findings;
     private final CheckInodes inodes = new CheckInodes();
@@ -35,6 +48,9 @@ public final class BlobFsCheck {
     private int xattrLength;
     private int xattrPieces;
 
+    /** Nodes could not be read: what concerns more than one item cannot be told. */
+    private boolean incomplete;
+
     private boolean hasSuper;
     private long nextInode;
 
@@ -46,18 +62,24 @@ public final class BlobFsCheck {
     }
 
     /**
-     * Checks everything; returns the number of findings.
-     *
-     * @throws IllegalStateException when the tree itself cannot be read: the store's own check says where
+     * Checks everything; returns the number of findings. What lies in tree nodes that cannot be read is passed over, and
+     * then only what one item tells is checked: {@link #isIncomplete}.
      */
     public long run() {
         walk(this::collectInode);
         walk(this::item);
         endInode();
-        checkHeader();
-        checkInodes();
-        checkConnected();
+        if (!incomplete) {
+            checkHeader();
+            checkInodes();
+            checkConnected();
+        }
         return findingCount;
+    }
+
+    /** Whether tree nodes could not be read. */
+    public boolean isIncomplete() {
+        return incomplete;
     }
 
     /** Blocks that files hold. */
@@ -70,6 +92,9 @@ public final class BlobFsCheck {
     }
 
     private void report(Kind kind, long inode, String detail) {
+        if (incomplete && NEEDS_ALL.contains(kind)) {
+            return;
+        }
         findingCount++;
         findings.accept(new CheckFinding(kind, inode, detail));
     }
@@ -88,6 +113,13 @@ public final class BlobFsCheck {
             }
             if (s == BlobStore.NOT_RESIDENT) {
                 await();
+            } else if (s == -Errno.EIO) {
+                incomplete = true;
+                if (!store.skipDamage()) {
+                    return;
+                }
+                k0 = store.foundK0;
+                k1 = store.foundK1;
             } else if (s != BlobStore.OK) {
                 throw new IllegalStateException("the tree cannot be read behind key " + Long.toHexString(k0) + ":"
                         + Long.toHexString(k1) + ": " + Errno.name(s));

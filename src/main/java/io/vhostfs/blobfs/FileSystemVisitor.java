@@ -24,6 +24,9 @@ public final class FileSystemVisitor extends StoreVisitor {
                 store,
                 finding -> reportProblem("inode " + finding.inode() + ": " + finding.kind() + ": " + finding.detail()));
         check.run();
+        if (check.isIncomplete()) {
+            reportProblem("tree nodes cannot be read: names, link counts and sizes were not checked");
+        }
         inodes = check.inodeCount();
     }
 

@@ -59,6 +59,8 @@ final class Mounter extends BlobStore.Parkable {
     private void failed(int status, String why) {
         if (status == BlobStore.NOT_RESIDENT) {
             store.park(this);
+        } else if (status == -Errno.EIO && !store.damageText().isEmpty()) {
+            listener.onFailed(status, "its header cannot be read: " + store.damageText() + "; run vhostfs fsck");
         } else if (status == BlobStore.NOT_FOUND) {
             listener.onFailed(-Errno.EINVAL, why);
         } else {

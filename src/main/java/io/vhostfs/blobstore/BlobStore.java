@@ -173,6 +173,8 @@ public final class BlobStore {
     private int failure;
     private String failureText = "";
     private long damagedReads;
+    private String damageText = "";
+    private String tornRecordText = "";
 
     private @Nullable CommitWaiter closing;
     private boolean closed;
@@ -248,6 +250,16 @@ public final class BlobStore {
     /** The last key not greater than the given one. */
     public int floor(long k0, long k1) {
         return found(tree.floor(k0, k1));
+    }
+
+    /**
+     * After a lookup that failed with -EIO: sets the found key to the first one behind the damaged node; false when that
+     * was the last node.
+     */
+    public boolean skipDamage() {
+        foundK0 = tree.damageEndK0();
+        foundK1 = tree.damageEndK1();
+        return (foundK0 & foundK1) != -1L;
     }
 
     private int found(int status) {
@@ -563,6 +575,20 @@ public final class BlobStore {
         return damagedReads;
     }
 
+    /** The block of the node found damaged last and what is wrong with it; empty when none was. */
+    public String damageText() {
+        return damageText;
+    }
+
+    /** The record at the log's end that is there in part only, as a crash leaves it; empty when there is none. */
+    String tornRecordText() {
+        return tornRecordText;
+    }
+
+    void noteTornRecord(String text) {
+        tornRecordText = text;
+    }
+
     public long checkpointsCompleted() {
         return checkpoint.completed;
     }
@@ -746,8 +772,9 @@ public final class BlobStore {
 
     void reportDamage(long block, String problem) {
         damagedReads++;
+        damageText = "the tree node at block " + block + " " + problem;
         if (damagedReads <= MAX_DAMAGE_REPORTS) {
-            onDamage.accept("the tree node at block " + block + " " + problem);
+            onDamage.accept(damageText);
         }
     }
 

@@ -62,6 +62,10 @@ final class LogRecord {
         return Memory.getLong(record + SEQUENCE_OFFSET);
     }
 
+    static int chain(long record) {
+        return Memory.getInt(record + CHAIN_OFFSET);
+    }
+
     static int crc(long record) {
         return Memory.getInt(record + CRC_OFFSET);
     }

@@ -24,6 +24,9 @@ import org.slf4j.LoggerFactory;
 final class Recovery {
     private static final Logger LOG = LoggerFactory.getLogger(Recovery.class);
 
+    /** Largest records' worth of the ring that is searched for what should not be there: at most 8 MiB. */
+    private static final int RECORDS_SEARCHED = 8;
+
     private final BlockDevice device;
     private final StoreOptions options;
     private final BlockingIo io;
@@ -180,8 +183,8 @@ final class Recovery {
             if (status < 0) {
                 throw new StoreException(
                         Kind.DAMAGED,
-                        device.name() + ": a tree node with the map of free space cannot be read (" + Errno.name(status)
-                                + "); run vhostfs fsck");
+                        device.name() + ": the map of free space cannot be read: " + store.damageText()
+                                + "; run vhostfs fsck");
             }
             if (status == BlobStore.NOT_FOUND || !BlobStore.isSpaceKey(store.foundK0, store.foundK1)) {
                 break;
@@ -259,6 +262,7 @@ final class Recovery {
             }
             if (withLog) {
                 checkThatNothingFollows(position, sequence, slot);
+                noteTornRecord(position, sequence);
             }
             if (device.hasVolatileCache() && !store.isReadOnly()) {
                 // What was just read may be in the device's cache only; it is about to be built upon.
@@ -271,18 +275,52 @@ final class Recovery {
 
         /**
          * A record is only written when the one before it is durable. So where the log ends for want of a valid record, but
-         * the one after that is there, no crash did it, and changes that were promised to last would be lost.
+         * a later one is there, no crash did it, and changes that were promised to last would be lost. Records that the ring
+         * held before have lower numbers.
          */
         private void checkThatNothingFollows(long end, long sequence, RootSlot slot) {
-            long limit = Math.min(end + LogRecord.blocks(recordBytes), slot.logPosition + superblock.logBlocks() - 1);
-            for (long position = end + 1; position <= limit; position++) {
-                readRing(position, record, 1);
-                int chain = Memory.getInt(record + LogRecord.CHAIN_OFFSET);
-                if (LogRecord.isHeaderOf(record, superblock.uuid(), sequence + 1, chain, recordBytes)
-                        && read(position, sequence + 1, chain, slot)) {
-                    throw damaged(
-                            end, "is damaged, though the next one is there: changes that were committed are lost");
+            int chunk = LogRecord.blocks(recordBytes);
+            long ringEnd = slot.logPosition + superblock.logBlocks();
+            long limit = Math.min(end + (long) RECORDS_SEARCHED * chunk, ringEnd);
+            for (long at = end; at < limit; at += chunk) {
+                int blocks = (int) Math.min(chunk, limit - at);
+                readRing(at, record, blocks);
+                for (int i = 0; i < blocks; i++) {
+                    if (at + i > end && isLater(record + (long) i * BlobStore.BLOCK_SIZE, sequence)) {
+                        if (follows(at + i, sequence, slot)) {
+                            throw damaged(
+                                    end,
+                                    "is damaged, though a later one is there: changes that were committed are lost");
+                        }
+                        readRing(at, record, blocks);
+                    }
                 }
+            }
+        }
+
+        private boolean isLater(long block, long sequence) {
+            return LogRecord.sequence(block) > sequence
+                    && LogRecord.isHeaderOf(
+                            block, superblock.uuid(), LogRecord.sequence(block), LogRecord.chain(block), recordBytes);
+        }
+
+        private boolean follows(long position, long sequence, RootSlot slot) {
+            readRing(position, record, 1);
+            return isLater(record, sequence)
+                    && read(position, LogRecord.sequence(record), LogRecord.chain(record), slot);
+        }
+
+        /** Whether a crash tore the record behind the last valid one cannot be told from damage: it is worth a word. */
+        private void noteTornRecord(long end, long sequence) {
+            readRing(end, record, 1);
+            if (Memory.getInt(record) == LogRecord.MAGIC
+                    && Memory.getLong(record + LogRecord.UUID_OFFSET)
+                            == superblock.uuid().getMostSignificantBits()
+                    && LogRecord.sequence(record) == sequence) {
+                String text = "the log ends with an incomplete record at block " + ringBlock(end)
+                        + ", as a crash in the middle of its write leaves it; what it held was not yet promised to last";
+                store.noteTornRecord(text);
+                LOG.info("{}: {}", device.name(), text);
             }
         }
 
@@ -333,9 +371,11 @@ final class Recovery {
 
         private StoreException damaged(long position, String error) {
             return new StoreException(
-                    Kind.DAMAGED,
-                    device.name() + ": the log record at block "
-                            + (superblock.logStart() + position % superblock.logBlocks()) + " " + error);
+                    Kind.DAMAGED, device.name() + ": the log record at block " + ringBlock(position) + " " + error);
+        }
+
+        private long ringBlock(long position) {
+            return superblock.logStart() + position % superblock.logBlocks();
         }
 
         private void readRing(long position, long address, int blocks) {
@@ -405,13 +445,13 @@ final class Recovery {
             if (status < 0) {
                 throw new StoreException(
                         status == -Errno.EIO ? Kind.DAMAGED : Kind.UNUSABLE,
-                        device.name() + ": the log cannot be replayed: " + explain(status));
+                        device.name() + ": the log cannot be replayed: " + explain(store, status));
             }
         }
 
-        private static String explain(int status) {
+        private static String explain(BlobStore store, int status) {
             return switch (status) {
-                case -Errno.EIO -> "a tree node that it changes is damaged; run vhostfs fsck";
+                case -Errno.EIO -> store.damageText() + "; run vhostfs fsck";
                 case -Errno.ENOMEM -> "reading only, its changes must fit into the metadata cache, which is too small";
                 case -Errno.ENOSPC -> "no space is free for the tree nodes that it changes";
                 default -> Errno.name(status);

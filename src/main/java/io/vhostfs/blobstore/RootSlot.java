@@ -18,7 +18,7 @@ final class RootSlot {
     static final int BLOCKS = 4;
 
     static final long FIRST_EPOCH = 1;
-    private static final int COPY_DISTANCE = 2;
+    static final int COPY_DISTANCE = 2;
 
     /** "VHROOT01". */
     private static final long MAGIC = 0x3130544f4f524856L;
@@ -161,6 +161,32 @@ final class RootSlot {
             }
         }
         return newest;
+    }
+
+    /**
+     * The one of the four blocks that a crash may have left torn or old, given the valid ones; -1 when a crash explains
+     * nothing. With checkpoint {@code e} on its way to a slot, the other slot holds {@code e - 1} in both blocks; the slot's
+     * first block is torn while the copy is older than that, or the first block holds {@code e} and the copy is torn or
+     * older.
+     */
+    static int tornByCrash(@Nullable RootSlot[] valid) {
+        for (int index = 0; index < COPY_DISTANCE; index++) {
+            RootSlot primary = valid[index];
+            RootSlot copy = valid[index + COPY_DISTANCE];
+            RootSlot other = valid[1 - index];
+            RootSlot otherCopy = valid[1 - index + COPY_DISTANCE];
+            if (other == null || otherCopy == null || other.epoch != otherCopy.epoch) {
+                continue;
+            }
+            if (primary == null && copy != null && copy.epoch <= other.epoch) {
+                return index;
+            }
+            boolean copyIsOld = primary != null && (copy == null || copy.epoch < primary.epoch);
+            if (copyIsOld && primary.epoch >= other.epoch) {
+                return index + COPY_DISTANCE;
+            }
+        }
+        return -1;
     }
 
     /** Whether the copy must be written again, for the reason given at {@link #choose}. */

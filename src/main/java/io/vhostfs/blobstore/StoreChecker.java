@@ -5,6 +5,8 @@ import io.vhostfs.bdev.BlockDeviceException;
 import io.vhostfs.bdev.BlockingIo;
 import io.vhostfs.memory.Crc32c;
 import io.vhostfs.memory.Memory;
+import java.util.HashSet;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,6 +29,9 @@ final class StoreChecker {
     private final StoreMemory memory = new StoreMemory(Node.SIZE * (Node.MAX_LEVEL + 4L));
     private final Crc32c crc32c = new Crc32c();
     private long problems;
+
+    /** A damaged node is met by every walk, and is one problem. */
+    private final Set<String> told = new HashSet<>();
 
     /** Blocks that something was found to use. */
     private long[] referred = new long[0];
@@ -56,6 +61,9 @@ final class StoreChecker {
     }
 
     void problem(String text) {
+        if (problems < MAX_REPORTS && !told.add(text)) {
+            return;
+        }
         problems++;
         if (problems <= MAX_REPORTS) {
             reporter.problem(text);
@@ -86,6 +94,9 @@ final class StoreChecker {
         }
         if (store != null) {
             try {
+                if (!store.tornRecordText().isEmpty()) {
+                    reporter.remark(store.tornRecordText());
+                }
                 checkTree(store);
             } finally {
                 store.abandon();
@@ -137,15 +148,18 @@ final class StoreChecker {
                 valid[i] = RootSlot.decode(block, i % 2);
             }
         }
-        boolean usable = RootSlot.choose(valid) != null;
-        int torn = 0;
+        int torn = RootSlot.tornByCrash(valid);
         for (int i = 0; i < RootSlot.BLOCKS; i++) {
-            torn += errors[i] == null ? 0 : 1;
-        }
-        for (int i = 0; i < RootSlot.BLOCKS; i++) {
-            if (errors[i] != null) {
-                String text = "root slot " + i % 2 + " in block " + (RootSlot.FIRST_BLOCK + i) + " " + errors[i];
-                if (usable && torn == 1) {
+            RootSlot twin = valid[(i + RootSlot.COPY_DISTANCE) % RootSlot.BLOCKS];
+            RootSlot own = valid[i];
+            String error = errors[i];
+            if (error == null && own != null && twin != null && own.epoch < twin.epoch) {
+                error = "is of checkpoint " + own.epoch + ", its copy of " + twin.epoch;
+            }
+            if (error != null) {
+                String text = "root slot " + i % RootSlot.COPY_DISTANCE + " in block " + (RootSlot.FIRST_BLOCK + i)
+                        + " " + error;
+                if (i == torn) {
                     reporter.remark(text + "; a crash does that to one block, and the next checkpoints write it again");
                 } else {
                     problem(text);
@@ -187,7 +201,10 @@ final class StoreChecker {
         // A copy, for the frame may be evicted while the children are read.
         long node = levelCopies[level];
         Memory.copy(cache.address(frame), node, Node.SIZE);
-        useBlocks(cache.block(frame), Node.BLOCKS, "a tree node");
+        if (!useBlocks(cache.block(frame), Node.BLOCKS, "the tree node at block " + cache.block(frame))) {
+            // Reached by two ways: once is enough, and a node with many ways to it would take for ever.
+            return;
+        }
         nodes++;
         if (nodes % PROGRESS_NODES == 0) {
             reporter.progress(referredBlocks, store.usedBlocks());
@@ -257,10 +274,11 @@ final class StoreChecker {
         }
     }
 
-    void useBlocks(long block, long blocks, String owner) {
+    /** Notes a use; false when it was reported for being outside the store or not the only one. */
+    boolean useBlocks(long block, long blocks, String owner) {
         if (block < 0 || blocks <= 0 || block > totalBlocks - blocks) {
             problem(owner + " refers to " + blocks + " blocks at block " + block + ", outside the store");
-            return;
+            return false;
         }
         long doubleFrom = -1;
         for (long b = block; b < block + blocks; b++) {
@@ -272,8 +290,9 @@ final class StoreChecker {
             }
         }
         if (doubleFrom >= 0) {
-            problem(owner + " refers to blocks that something else uses, from block " + doubleFrom + " on");
+            problem(owner + " uses blocks that something else uses, from block " + doubleFrom + " on");
         }
+        return doubleFrom < 0;
     }
 
     private void checkSpace(BlobStore store, boolean complete) {

@@ -145,6 +145,15 @@ final class Tree {
                 block, Node.childGeneration(node, slot), Node.childCrc(node, slot), level, low0, low1, high0, high1);
     }
 
+    /** After -EIO: the first key behind the node that could not be read; all ones when there is none. */
+    long damageEndK0() {
+        return high0;
+    }
+
+    long damageEndK1() {
+        return high1;
+    }
+
     /** Lower bound within the leaf found; tries where the last search ended first. */
     private int lowerBound(long node, long k0, long k1) {
         int next = lastSlot + 1;

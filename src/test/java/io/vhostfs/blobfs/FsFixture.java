@@ -5,6 +5,7 @@ import io.vhostfs.bdev.BlockDevice;
 import io.vhostfs.bdev.MallocDevice;
 import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.blobstore.FormatOptions;
+import io.vhostfs.blobstore.StoreException;
 import io.vhostfs.blobstore.StoreOptions;
 import io.vhostfs.fsdev.FsClient;
 import io.vhostfs.os.Errno;
@@ -16,6 +17,7 @@ import org.jspecify.annotations.Nullable;
 
 /** A file system on a device in memory, its reactor driven by hand; can be unmounted, or cut off as by a crash, and mounted. */
 final class FsFixture implements AutoCloseable {
+    private static final int MAX_TURNS = 5_000_000;
     private static final long HASH_SEED = 0x1234_5678_9abc_def0L;
 
     final BlockDevice device;
@@ -42,6 +44,19 @@ final class FsFixture implements AutoCloseable {
         fileSystem = mountFileSystem();
     }
 
+    private FsFixture(BlockDevice device) {
+        this.device = device;
+        storeOptions = StoreOptions.DEFAULT.withMetaCacheBytes(8 << 20);
+        store = openStore();
+        channel = device.openChannel(reactor);
+        fileSystem = mountFileSystem();
+    }
+
+    /** The file system that is on the device; a StoreException says why it is not mounted. */
+    static FsFixture mounted(BlockDevice device) {
+        return new FsFixture(device);
+    }
+
     private BlobStore openStore() {
         BlobStore opened = BlobStore.open(device, storeOptions);
         opened.handOver();
@@ -59,7 +74,8 @@ final class FsFixture implements AutoCloseable {
 
             @Override
             public void onFailed(int errno, String why) {
-                throw new AssertionError(Errno.name(errno) + ": " + why);
+                store.abandon();
+                throw new StoreException(StoreException.Kind.DAMAGED, why + " (" + Errno.name(errno) + ")");
             }
         });
         while (true) {
@@ -101,6 +117,40 @@ final class FsFixture implements AutoCloseable {
         closeChannels();
     }
 
+    /** In order, if that goes: damage may forbid it. */
+    void tryUnmount() {
+        int[] status = {1};
+        fileSystem.unmount(s -> status[0] = s);
+        driveToEnd(status);
+        status[0] = 1;
+        store.close(new BlobStore.CommitWaiter() {
+            @Override
+            public void onCommitted(int s) {
+                status[0] = s;
+            }
+        });
+        driveToEnd(status);
+        closeChannels();
+    }
+
+    private void driveToEnd(int[] status) {
+        for (int turns = 0; status[0] > 0; turns++) {
+            if (turns > MAX_TURNS) {
+                throw new AssertionError("unmounting does not end");
+            }
+            reactor.runOnce();
+        }
+    }
+
+    /** Makes all that was done durable in a checkpoint. */
+    void checkpoint() {
+        long before = store.checkpointsCompleted();
+        store.requestCheckpoint();
+        while (store.checkpointsCompleted() == before) {
+            reactor.runOnce();
+        }
+    }
+
     private void closeChannels() {
         channel.close();
         otherChannels.forEach(BlockChannel::close);
@@ -137,7 +187,10 @@ final class FsFixture implements AutoCloseable {
 
     /** Until nothing is being cleaned up. */
     void settle() {
-        while (fileSystem.isCleaning()) {
+        for (int turns = 0; fileSystem.isCleaning(); turns++) {
+            if (turns > MAX_TURNS) {
+                throw new AssertionError("cleaning up does not end");
+            }
             reactor.runOnce();
         }
     }

@@ -27,14 +27,15 @@ final class FsTestClient {
         final long name = arena.allocate(512).address();
         final long name2 = arena.allocate(70_000).address();
         /** Page-aligned, with room before and behind. */
-        final long data = arena.allocate(MAX_DATA + 3 * 4096L, 4096).address() + 4096;
+        final long data;
 
         final long iovecs = arena.allocate(64 * (long) Iovecs.IOVEC_SIZE, 16).address();
         int status = FileSystem.PENDING;
         int completions;
 
-        Request(FsClient client, Reactor origin) {
+        Request(FsClient client, Reactor origin, int dataBytes) {
             super(client, origin);
+            data = arena.allocate(dataBytes + 3 * 4096L, 4096).address() + 4096;
             uid = 1000;
             gid = 100;
         }
@@ -85,14 +86,19 @@ final class FsTestClient {
     }
 
     FsTestClient(BlobFs fileSystem, Reactor reactor, FsClient client) {
+        this(fileSystem, reactor, client, MAX_DATA);
+    }
+
+    /** Reads and writes at most {@code maxData} bytes at once. */
+    FsTestClient(BlobFs fileSystem, Reactor reactor, FsClient client, int maxData) {
         this.fileSystem = fileSystem;
         this.reactor = reactor;
         this.client = client;
-        request = new Request(client, reactor);
+        request = new Request(client, reactor, maxData);
     }
 
     Request newRequest() {
-        return new Request(client, reactor);
+        return new Request(client, reactor, MAX_DATA);
     }
 
     /** Runs the request to its end. */
@@ -352,6 +358,12 @@ final class FsTestClient {
 
     List<Entry> listFrom(long dir, long cookie, int max, boolean withAttributes) {
         List<Entry> found = new ArrayList<>();
+        check(tryList(dir, cookie, max, withAttributes, found), "readdir");
+        return found;
+    }
+
+    /** Adds what is found behind the cookie, up to {@code max} entries. */
+    int tryList(long dir, long cookie, int max, boolean withAttributes, List<Entry> found) {
         request.inode = dir;
         request.handle = 0;
         request.offset = cookie;
@@ -373,8 +385,7 @@ final class FsTestClient {
                 return true;
             }
         };
-        check(call(FsOp.READDIR), "readdir");
-        return found;
+        return call(FsOp.READDIR);
     }
 
     // --- extended attributes

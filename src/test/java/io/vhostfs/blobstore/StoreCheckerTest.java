@@ -141,10 +141,20 @@ class StoreCheckerTest {
         model.store.closeBlocking();
         device.flipByte(block * 4096 + 50);
         Findings findings = check();
-        assertEquals(List.of(), findings.problems);
-        assertEquals(1, findings.remarks.size());
+        boolean firstOfOlder = block < 4 && block != newestSlot();
+        boolean copyOfNewer = block >= 4 && block - 2 == newestSlot();
+        if (firstOfOlder || copyOfNewer) {
+            // The next checkpoint, torn in the middle of its first block, and this one, torn in its copy, look like
+            // that.
+            assertEquals(List.of(), findings.problems);
+            assertEquals(1, findings.remarks.size());
+        } else {
+            assertNames(findings, "in block " + block + " has a wrong checksum");
+        }
         model.reopen();
         model.checkAll();
+        fill(100);
+        model.checkpoint();
         fill(100);
         model.store.closeBlocking();
         assertClean();
@@ -182,6 +192,13 @@ class StoreCheckerTest {
             device.flipByte(first * 4096 + at);
         }
         assertClean();
+    }
+
+    private long newestSlot() {
+        ByteBuffer first = ByteBuffer.wrap(device.readBlock(2)).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer second = ByteBuffer.wrap(device.readBlock(3)).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer copy = ByteBuffer.wrap(device.readBlock(4)).order(ByteOrder.LITTLE_ENDIAN);
+        return Math.max(first.getLong(40), copy.getLong(40)) > second.getLong(40) ? 2 : 3;
     }
 
     /** Block of every node of the last checkpoint, with its level. */
