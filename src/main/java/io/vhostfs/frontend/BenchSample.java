@@ -8,6 +8,7 @@ import java.util.function.ToDoubleFunction;
  *
  * @param opsPerSecond of the undisturbed part, as are the latencies
  * @param allOpsPerSecond of the whole repetition
+ * @param allP99Ns of the whole repetition, as are the next two: what a stall does to those who wait for it
  * @param opsPerCpuSecond operations of the whole repetition per second of the target's processor time; 0 when unknown
  */
 public record BenchSample(
@@ -18,10 +19,14 @@ public record BenchSample(
         double p999Ns,
         double maxNs,
         double allOpsPerSecond,
+        double allP99Ns,
+        double allP999Ns,
+        double allMaxNs,
         double opsPerCpuSecond) {
 
     BenchSample withOpsPerCpuSecond(double value) {
-        return new BenchSample(opsPerSecond, p50Ns, p90Ns, p99Ns, p999Ns, maxNs, allOpsPerSecond, value);
+        return new BenchSample(
+                opsPerSecond, p50Ns, p90Ns, p99Ns, p999Ns, maxNs, allOpsPerSecond, allP99Ns, allP999Ns, allMaxNs, value);
     }
 
     /** Each figure's median by itself. */
@@ -34,6 +39,9 @@ public record BenchSample(
                 median(samples, BenchSample::p999Ns),
                 median(samples, BenchSample::maxNs),
                 median(samples, BenchSample::allOpsPerSecond),
+                median(samples, BenchSample::allP99Ns),
+                median(samples, BenchSample::allP999Ns),
+                median(samples, BenchSample::allMaxNs),
                 median(samples, BenchSample::opsPerCpuSecond));
     }
 

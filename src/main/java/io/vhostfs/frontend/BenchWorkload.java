@@ -55,7 +55,9 @@ public record BenchWorkload(String name, int queueDepth, int blockBytes, List<St
         all.add(of("seqwrite-128k", 8, 128 << 10, Step.WRITE_NEXT));
         all.add(of("seqread-1m", 4, 1 << 20, Step.READ_NEXT));
         all.add(of("seqwrite-1m", 4, 1 << 20, Step.WRITE_NEXT));
-        all.add(of("write4k+fsync", 1, RANDOM_BLOCK_BYTES, Step.WRITE_RANDOM, Step.FSYNC));
+        for (int depth : new int[] {1, 32}) {
+            all.add(of("write4k+fsync", depth, RANDOM_BLOCK_BYTES, Step.WRITE_RANDOM, Step.FSYNC));
+        }
         for (int depth : new int[] {1, 32}) {
             all.add(of("getattr", depth, 0, Step.GETATTR));
         }
@@ -63,7 +65,7 @@ public record BenchWorkload(String name, int queueDepth, int blockBytes, List<St
             all.add(of("lookup", depth, 0, Step.LOOKUP));
         }
         all.add(of("open+release", 1, 0, Step.OPEN, Step.RELEASE));
-        for (int depth : new int[] {1, 8}) {
+        for (int depth : new int[] {1, 8, 32}) {
             all.add(of("create+unlink", depth, 0, Step.CREATE, Step.RELEASE, Step.UNLINK));
         }
         all.add(of("mkdir+rmdir", 1, 0, Step.MKDIR, Step.RMDIR));

@@ -100,6 +100,7 @@ final class WindowRecorder {
         Arrays.setAll(order, i -> i);
         Arrays.sort(order, (a, b) -> Double.compare(rate(b), rate(a)));
         Histogram best = new Histogram(1, MAX_LATENCY_NS, DIGITS);
+        Histogram all = new Histogram(1, MAX_LATENCY_NS, DIGITS);
         long bestOps = 0;
         long bestNs = 0;
         long allOps = 0;
@@ -107,6 +108,7 @@ final class WindowRecorder {
         int quarter = Math.max(1, current / 4);
         for (int i = 0; i < current; i++) {
             Histogram window = windows[order[i]];
+            all.add(window);
             allOps += window.getTotalCount();
             allNs += elapsedNs[order[i]];
             if (i < quarter) {
@@ -123,6 +125,9 @@ final class WindowRecorder {
                 best.getValueAtPercentile(99.9),
                 best.getMaxValue(),
                 allOps * 1e9 / allNs,
+                all.getValueAtPercentile(99),
+                all.getValueAtPercentile(99.9),
+                all.getMaxValue(),
                 0);
     }
 

@@ -64,6 +64,24 @@ class WindowRecorderTest {
     }
 
     @Test
+    void aStallShowsInWhatIsSaidOfAllWindows() {
+        WindowRecorder recorder = new WindowRecorder(8 * WINDOW_NS);
+        recorder.start(0);
+        for (int window = 1; window <= 8; window++) {
+            int operations = window == 3 ? 1 : 100;
+            for (int i = 0; i < operations; i++) {
+                recorder.record(window == 3 ? 1_000_000 : 1000);
+            }
+            recorder.advance(window * WINDOW_NS);
+        }
+        BenchSample sample = recorder.sample();
+        assertEquals(1000, sample.maxNs(), 10);
+        assertEquals(1_000_000, sample.allMaxNs(), 10_000);
+        assertEquals(1_000_000, sample.allP999Ns(), 10_000);
+        assertEquals(1000, sample.allP99Ns(), 10);
+    }
+
+    @Test
     void windowsOfSlowOperationsAreLonger() {
         WindowRecorder recorder = new WindowRecorder(100 * WINDOW_NS);
         recorder.plan(100 * WINDOW_NS, WINDOW_NS / 10.0);
@@ -78,12 +96,16 @@ class WindowRecorderTest {
         assertEquals(WINDOW_NS, recorder.operationNs(), WINDOW_NS / 50.0);
     }
 
+    private static BenchSample sample(double opsPerSecond, double p50Ns) {
+        return new BenchSample(opsPerSecond, p50Ns, 1, 1, 1, 1, 1, 1, 1, 1, 1);
+    }
+
     @Test
     void theMedianIsTakenOfEachFigure() {
-        BenchSample low = new BenchSample(1, 9, 1, 1, 1, 1, 1, 1);
-        BenchSample middle = new BenchSample(2, 8, 1, 1, 1, 1, 1, 1);
-        BenchSample high = new BenchSample(9, 1, 1, 1, 1, 1, 1, 1);
-        assertEquals(new BenchSample(2, 8, 1, 1, 1, 1, 1, 1), BenchSample.median(List.of(high, low, middle)));
+        BenchSample low = sample(1, 9);
+        BenchSample middle = sample(2, 8);
+        BenchSample high = sample(9, 1);
+        assertEquals(sample(2, 8), BenchSample.median(List.of(high, low, middle)));
         assertEquals(1.5, BenchSample.median(List.of(low, middle)).opsPerSecond());
     }
 }
