@@ -345,6 +345,9 @@ public final class BlobFs implements FileSystem {
         if (r.offset < 0 || r.length < 0) {
             return -Errno.EINVAL;
         }
+        if (store.isReadOnly()) {
+            return -Errno.EROFS;
+        }
         ExtentMap map = inode.map;
         if (map == null
                 || inode.hasExclusives()
@@ -399,6 +402,10 @@ public final class BlobFs implements FileSystem {
     // --- durability
 
     private int sync(FsRequest r, Inode inode) {
+        if (store.failure() != 0) {
+            // Whether this inode's data reached the disk is no longer known.
+            return store.failure();
+        }
         if (!r.dataOnly) {
             int s = volume.writeBack(inode);
             if (s != BlobStore.OK) {
@@ -409,6 +416,9 @@ public final class BlobFs implements FileSystem {
     }
 
     private int syncAll(FsRequest r) {
+        if (store.failure() != 0) {
+            return store.failure();
+        }
         int s = volume.writeBackAll();
         return s == BlobStore.OK ? commit(r, true) : s;
     }

@@ -67,6 +67,13 @@ final class FileChanges {
 
     /** As above; {@code opened} is the handle the request gets, closed again on failure. */
     int start(@Nullable FsRequest r, Inode inode, int kind, @Nullable OpenFile opened) {
+        if (store.isReadOnly()) {
+            // Before any data is touched, not only when the group is opened.
+            if (opened != null && r != null) {
+                ((BlobFsClient) r.client).close(opened, inode);
+            }
+            return -Errno.EROFS;
+        }
         FileOp op = homeContext.obtain();
         op.request = r;
         op.inode = inode;

@@ -170,7 +170,9 @@ public final class BlobStore {
     private long lastCheckpointNs;
 
     private Consumer<String> onDamage = text -> {};
-    private int failure;
+    /** Other reactors look at it before they overwrite data. */
+    private volatile int failure;
+
     private String failureText = "";
     private long damagedReads;
     private String damageText = "";
@@ -556,6 +558,7 @@ public final class BlobStore {
         return superblock.hashSeed();
     }
 
+    /** Whether nothing is changed any more; any reactor. */
     public boolean isReadOnly() {
         return options.readOnly() || failure != 0;
     }
@@ -568,6 +571,25 @@ public final class BlobStore {
     /** What failed; empty when nothing did. */
     public String failureText() {
         return failureText;
+    }
+
+    /** How it is doing; home reactor. */
+    public StoreStatus status() {
+        return new StoreStatus(
+                isReadOnly(),
+                failureText,
+                damagedReads,
+                totalBlocks(),
+                availableBlocks(),
+                tree.nodeCount,
+                cache.frames(),
+                cache.dirtyFrames(),
+                log.ringBlocks(),
+                log.usedBlocks(),
+                log.endedGroup(),
+                log.recordsWritten,
+                checkpoint.completed,
+                0);
     }
 
     /** Nodes found damaged when they were read. */
@@ -786,7 +808,8 @@ public final class BlobStore {
         failure = -Errno.EIO;
         failureText = what + " failed with " + Errno.name(status);
         LOG.error(
-                "{}: {}; the store is read-only from here on. Remedy: mend the device, then mount again",
+                "{}: {}; the store is read-only from here on, reads go on. Remedy: mend or replace the device, then start"
+                        + " again: all that was synced is there",
                 device.name(),
                 failureText);
         checkpoint.abandon();

@@ -53,7 +53,8 @@ public record BenchReport(List<String> targets, List<Result> results, List<Long>
                 BenchSample s = result.samples().get(i);
                 out.append(String.format(
                         Locale.ROOT,
-                        "%-18s %-" + nameWidth + "s %10.0f %8s %8.2f %8.2f %8.2f %8.2f %9.1f %10.0f %9.1f %9.1f %10.1f %10.0f%n",
+                        "%-18s %-" + nameWidth
+                                + "s %10.0f %8s %8.2f %8.2f %8.2f %8.2f %9.1f %10.0f %9.1f %9.1f %10.1f %10.0f%n",
                         i == 0 ? result.workload().id() : "",
                         targets.get(i),
                         s.opsPerSecond(),
@@ -78,8 +79,9 @@ public record BenchReport(List<String> targets, List<Result> results, List<Long>
     /** One line per workload and target, a header line first; latencies in nanoseconds. */
     public String tsv() {
         List<String> lines = new ArrayList<>();
-        lines.add("workload\ttarget\tops_per_s\tp50_ns\tp90_ns\tp99_ns\tp999_ns\tmax_ns\tall_ops_per_s\tops_per_cpu_s\tall_p99_ns\tall_p999_ns"
-                + "\tall_max_ns");
+        lines.add(
+                "workload\ttarget\tops_per_s\tp50_ns\tp90_ns\tp99_ns\tp999_ns\tmax_ns\tall_ops_per_s\tops_per_cpu_s\tall_p99_ns\tall_p999_ns"
+                        + "\tall_max_ns");
         for (Result result : results) {
             for (int i = 0; i < targets.size(); i++) {
                 BenchSample s = result.samples().get(i);

@@ -26,7 +26,17 @@ public record BenchSample(
 
     BenchSample withOpsPerCpuSecond(double value) {
         return new BenchSample(
-                opsPerSecond, p50Ns, p90Ns, p99Ns, p999Ns, maxNs, allOpsPerSecond, allP99Ns, allP999Ns, allMaxNs, value);
+                opsPerSecond,
+                p50Ns,
+                p90Ns,
+                p99Ns,
+                p999Ns,
+                maxNs,
+                allOpsPerSecond,
+                allP99Ns,
+                allP999Ns,
+                allMaxNs,
+                value);
     }
 
     /** Each figure's median by itself. */

@@ -33,6 +33,9 @@ public final class Reactor {
     /** A busy reactor looks at its timers this often: reading the clock costs a tenth of a short turn. */
     private static final int TURNS_PER_TIMER_CHECK = 8;
 
+    /** How long turns take is measured so many at a time: a look at the clock costs a tenth of a short one. */
+    private static final int TURNS_PER_SPAN = 8;
+
     /** An idle reactor asks this often whether it has been idle for long enough. */
     private static final int IDLE_TURNS_PER_CLOCK_READ = 16;
 
@@ -311,6 +314,14 @@ public final class Reactor {
         return turn.sleeps();
     }
 
+    /**
+     * The longest time that a few turns in a row ({@value #TURNS_PER_SPAN}) took, one of them busy: no turn was longer.
+     * Counts what the kernel ran on the core meanwhile. Any thread.
+     */
+    public long longestBusySpanNs() {
+        return turn.longestBusySpanNs();
+    }
+
     /** One turn: mailbox, timers, pollers. Returns the work done. Own thread only, of a reactor that was not started. */
     public int runOnce() {
         int work = turn(true);
@@ -381,10 +392,17 @@ public final class Reactor {
     private void loop() {
         int count = 0;
         int idleTurns = 0;
+        int turnsOfSpan = 0;
         long idleSinceNs = 0;
+        turn.startSpan(clock.monotonicNs());
         while (!stopping) {
             boolean checkTimers = idleTurns != 0 || ++count % TURNS_PER_TIMER_CHECK == 0;
-            if (turn(checkTimers) != 0) {
+            boolean busy = turn(checkTimers) != 0;
+            if (++turnsOfSpan == TURNS_PER_SPAN) {
+                turnsOfSpan = 0;
+                turn.endSpan(clock.monotonicNs());
+            }
+            if (busy) {
                 idleTurns = 0;
                 continue;
             }
@@ -393,11 +411,13 @@ public final class Reactor {
                 idleTurns = 1;
             } else if (config.idlePolicy() == IdlePolicy.INTERRUPT) {
                 idleTurns = 1;
+                turnsOfSpan = 0;
                 sleep();
             } else if (idleTurns++ == 0) {
                 idleSinceNs = nowNs();
             } else if (idleTurns % IDLE_TURNS_PER_CLOCK_READ == 0 && nowNs() - idleSinceNs >= config.spinNs()) {
                 idleTurns = 0;
+                turnsOfSpan = 0;
                 sleep();
             }
         }
@@ -469,6 +489,7 @@ public final class Reactor {
         Poller[] all = pollers;
         int asked = 0;
         boolean mayStillSleep = true;
+        turn.endSpan(clock.monotonicNs());
         doorbell.announceSleep();
         while (mayStillSleep && asked < all.length) {
             mayStillSleep = prepare(all[asked++]);
@@ -482,6 +503,7 @@ public final class Reactor {
             }
         }
         doorbell.withdrawSleep();
+        turn.startSpan(clock.monotonicNs());
         for (int i = 0; i < asked; i++) {
             wake(all[i]);
         }

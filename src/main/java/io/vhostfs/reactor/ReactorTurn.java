@@ -12,6 +12,7 @@ final class ReactorTurn extends ReactorTurnFields {
     private static final VarHandle TURNS = handle("turns");
     private static final VarHandle BUSY_TURNS = handle("busyTurns");
     private static final VarHandle SLEEPS = handle("sleeps");
+    private static final VarHandle LONGEST_BUSY_SPAN_NS = handle("longestBusySpanNs");
 
     @SuppressWarnings("unused")
     private long p0, p1, p2, p3, p4, p5, p6, p7;
@@ -33,6 +34,23 @@ final class ReactorTurn extends ReactorTurnFields {
 
     void countSleep() {
         SLEEPS.setOpaque(this, sleeps + 1);
+    }
+
+    /** Measures the turns since the span was started, if one of them was busy, and starts the next. */
+    void endSpan(long nowNs) {
+        if (busyTurns != spanBusyTurns && nowNs - spanStartNs > longestBusySpanNs) {
+            LONGEST_BUSY_SPAN_NS.setOpaque(this, nowNs - spanStartNs);
+        }
+        startSpan(nowNs);
+    }
+
+    void startSpan(long nowNs) {
+        spanStartNs = nowNs;
+        spanBusyTurns = busyTurns;
+    }
+
+    long longestBusySpanNs() {
+        return (long) LONGEST_BUSY_SPAN_NS.getOpaque(this);
     }
 
     long turns() {
@@ -66,6 +84,13 @@ class ReactorTurnFields extends ReactorTurnPadding {
     long turns;
     long busyTurns;
     long sleeps;
+    long longestBusySpanNs;
+
+    long spanStartNs;
+
+    /** {@link #busyTurns} when the span was started. */
+    long spanBusyTurns;
+
     long nowNs;
     long wallClockNs;
     boolean nowRead;

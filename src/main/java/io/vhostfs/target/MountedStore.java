@@ -95,6 +95,16 @@ final class MountedStore {
         return fileSystem;
     }
 
+    /** How the store is doing. */
+    TargetStatus.Store status() throws InterruptedException {
+        return new TargetStatus.Store(name, home.ask(store::status));
+    }
+
+    /** The device error that ended all changes, with the store's name; empty when there was none. Also after {@link #close}. */
+    String failure() {
+        return store.isReadOnly() && !store.failureText().isEmpty() ? name + ": " + store.failureText() : "";
+    }
+
     /** The inode number of a directory given by its absolute path within the file system. */
     long resolveDirectory(String path) throws InterruptedException {
         return new PathWalk(fileSystem, home).directory(name, path);
@@ -123,7 +133,8 @@ final class MountedStore {
     }
 
     private void report(String what, int status) {
-        if (status < 0) {
+        // A device error that had ended all changes was reported when it happened.
+        if (status < 0 && failure().isEmpty()) {
             LOG.error("{}: {} failed: {}; the next start replays the log", name, what, Errno.name(status));
         }
     }

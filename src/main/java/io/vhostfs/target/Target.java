@@ -86,6 +86,27 @@ public final class Target implements AutoCloseable {
         return order;
     }
 
+    /** How its stores and reactors are doing. Any ordinary thread, before {@link #close}. */
+    public TargetStatus status() throws InterruptedException {
+        List<TargetStatus.Store> storeStates = new ArrayList<>();
+        for (MountedStore store : stores.values()) {
+            storeStates.add(store.status());
+        }
+        List<TargetStatus.Turns> turns = new ArrayList<>();
+        for (Reactor r : reactors.all()) {
+            turns.add(new TargetStatus.Turns(r.name(), r.turns(), r.busyTurns(), r.sleeps(), r.longestBusySpanNs()));
+        }
+        return new TargetStatus(storeStates, turns);
+    }
+
+    /** The stores that a device error has made read-only, and by which; also after {@link #close}. */
+    public List<String> failures() {
+        return stores.values().stream()
+                .map(MountedStore::failure)
+                .filter(failure -> !failure.isEmpty())
+                .toList();
+    }
+
     /** Says for each share how a guest is attached. */
     public void describe(PrintWriter out) {
         for (Share share : shares) {

@@ -10,6 +10,7 @@ import io.vhostfs.reactor.Reactor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.function.Predicate;
 
 /** A device that completes later and out of order, and fails on demand; the content is another device's. */
 final class DeferringDevice implements BlockDevice {
@@ -23,6 +24,12 @@ final class DeferringDevice implements BlockDevice {
 
     /** I/O from this byte of the device on fails with -EIO. */
     long failFrom = Long.MAX_VALUE;
+
+    /** Claims to have a cache that flushes empty, whatever the device below has. */
+    boolean claimsVolatileCache;
+
+    /** What else fails with -EIO. */
+    Predicate<BlockIo> fails = io -> false;
 
     DeferringDevice(BlockDevice inner, long seed, int blockSize, int memoryAlignment) {
         this.inner = inner;
@@ -48,7 +55,7 @@ final class DeferringDevice implements BlockDevice {
 
     @Override
     public boolean hasVolatileCache() {
-        return inner.hasVolatileCache();
+        return claimsVolatileCache || inner.hasVolatileCache();
     }
 
     @Override
@@ -109,7 +116,7 @@ final class DeferringDevice implements BlockDevice {
         }
 
         private int perform(BlockIo io) {
-            if (io.operation != BlockIo.FLUSH && io.offsetBytes >= failFrom) {
+            if ((io.operation != BlockIo.FLUSH && io.offsetBytes >= failFrom) || fails.test(io)) {
                 return -Errno.EIO;
             }
             return below.submit(io);

@@ -220,6 +220,26 @@ class ReactorTest {
     }
 
     @Test
+    void aLongTurnShowsAndSleepDoesNot() throws Exception {
+        Reactor reactor = new Reactor(Reactor.Config.named("test").withIdlePolicy(IdlePolicy.INTERRUPT));
+        reactor.start();
+        long turnNs = 20_000_000;
+        CountDownLatch later = new CountDownLatch(1);
+        reactor.send(() -> {
+            long start = System.nanoTime();
+            while (System.nanoTime() - start < turnNs) {
+                Thread.onSpinWait();
+            }
+            reactor.schedule(1_000_000_000L, later::countDown);
+        });
+        later.await();
+        long longest = reactor.ask(reactor::longestBusySpanNs);
+        reactor.stop();
+        assertTrue(longest >= turnNs, longest + " ns");
+        assertTrue(longest < 1_000_000_000L, "time asleep counts as a turn: " + longest + " ns");
+    }
+
+    @Test
     void messagesSentBeforeStopRun() throws Exception {
         Reactor reactor = new Reactor(Reactor.Config.named("stopped").withIdlePolicy(IdlePolicy.INTERRUPT));
         reactor.start();
