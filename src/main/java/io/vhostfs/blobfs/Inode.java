@@ -302,6 +302,10 @@ final class Inode implements Message {
         parent = Memory.getLong(from + Items.INODE_PARENT_OFFSET);
         dataVersion = Memory.getLong(from + Items.INODE_DATA_VERSION_OFFSET);
         map = blocks == 0 || (flags & Items.FLAG_INLINE) != 0 ? ExtentMap.EMPTY : null;
+        if (isRegular() && !isInline()) {
+            // An append in place whose commit a crash prevented left its bytes behind the size, and no flag.
+            flags |= Items.FLAG_STALE_TAIL;
+        }
         endChange();
         resetTransient();
     }

@@ -220,6 +220,7 @@ final class WriteSteps {
         long last = endBlock(op) - 1;
         boolean whole = op.alignedIovecs < 0;
         FsRequest r = op.request();
+        noteTail(op);
         op.clearIo();
         if (whole) {
             zeroBehindSize(op, first, 0);
@@ -238,6 +239,18 @@ final class WriteSteps {
         writePieces(op, first);
         op.phase = FileChanges.COMMIT;
         return FileChanges.submitted(op);
+    }
+
+    /** Until the commit, which may fail, what is written behind the end of file in its block is stale. */
+    private static void noteTail(FileOp op) {
+        Inode inode = op.inode();
+        if (op.offset >>> Items.BLOCK_SHIFT <= inode.size >>> Items.BLOCK_SHIFT
+                && op.offset + op.length > inode.size
+                && (inode.flags & Items.FLAG_STALE_TAIL) == 0) {
+            inode.beginChange();
+            inode.flags |= Items.FLAG_STALE_TAIL;
+            inode.endChange();
+        }
     }
 
     private static void zeroBehindSize(FileOp op, long block, long bounceBlock) {

@@ -313,6 +313,20 @@ class FileDataTest {
     }
 
     @Test
+    void bytesOfAnAppendThatACrashUndidAreZeroesWhenTheFileGrowsOverThem() {
+        client.write(file, 0, bytes(5000, 20));
+        assertEquals(0, client.fsync(file, false));
+        client.write(file, 5000, bytes(600, 21));
+        fixture.crash();
+        fixture.mount();
+        FsTestClient again = fixture.newClient();
+        assertEquals(file, again.lookup(ROOT, "f"));
+        assertEquals(5000, again.getattr(file).sizeBytes);
+        assertEquals(0, again.truncate(file, 8000));
+        assertArrayEquals(Arrays.copyOf(bytes(5000, 20), 8000), again.read(file, 0, 10_000));
+    }
+
+    @Test
     void aDeviceErrorReachesThatRequestOnly() {
         client.write(file, 0, bytes(40_000, 12));
         long other = client.create(ROOT, "g");
