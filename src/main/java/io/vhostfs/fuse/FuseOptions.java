@@ -28,7 +28,7 @@ public record FuseOptions(
         int maxReadaheadBytes,
         int maxBackground) {
     /** Pages of 4 KiB in one request: what Linux takes at most ({@code FUSE_MAX_MAX_PAGES}). */
-    private static final int MAX_WRITE_BYTES = 256 * 4096;
+    public static final int MAX_WRITE_BYTES = 256 * 4096;
 
     private static final int MAX_READAHEAD_BYTES = 4 << 20;
     private static final int MAX_BACKGROUND = 1024;

@@ -20,6 +20,8 @@ public final class Libc {
             Native.withErrno("read", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG));
     private static final MethodHandle WRITE =
             Native.withErrno("write", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG));
+    private static final MethodHandle WRITEV =
+            Native.withErrno("writev", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT));
     private static final MethodHandle PREAD =
             Native.withErrno("pread", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG));
     private static final MethodHandle PWRITE =
@@ -81,6 +83,12 @@ public final class Libc {
     private static final MethodHandle CLOCK_GETTIME =
             Native.critical("clock_gettime", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG));
     private static final MethodHandle UNLINK = Native.withErrno("unlink", FunctionDescriptor.of(JAVA_INT, JAVA_LONG));
+    private static final MethodHandle MOUNT = Native.withErrno(
+            "mount", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG));
+    private static final MethodHandle UMOUNT2 =
+            Native.withErrno("umount2", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_INT));
+    private static final MethodHandle SYNCFS = Native.withErrno("syncfs", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
+    private static final MethodHandle UNSHARE = Native.withErrno("unshare", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
     private static final MethodHandle KILL =
             Native.withErrno("kill", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT));
     private static final MethodHandle SCHED_SETAFFINITY =
@@ -140,6 +148,17 @@ public final class Libc {
         try {
             MemorySegment state = Native.callState();
             long result = (long) WRITE.invokeExact(state, fd, address, length);
+            return result == -1 ? Native.negativeErrno(state) : result;
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /** writev(2). */
+    public static long writev(int fd, long iovecsAddress, int count) {
+        try {
+            MemorySegment state = Native.callState();
+            long result = (long) WRITEV.invokeExact(state, fd, iovecsAddress, count);
             return result == -1 ? Native.negativeErrno(state) : result;
         } catch (Throwable t) {
             throw Native.unexpected(t);
@@ -484,6 +503,50 @@ public final class Libc {
         try {
             MemorySegment state = Native.callState();
             int result = (int) UNLINK.invokeExact(state, pathAddress);
+            return result == -1 ? Native.negativeErrno(state) : result;
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /** mount(2). */
+    public static int mount(long source, long directory, long type, long flags, long options) {
+        try {
+            MemorySegment state = Native.callState();
+            int result = (int) MOUNT.invokeExact(state, source, directory, type, flags, options);
+            return result == -1 ? Native.negativeErrno(state) : result;
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /** umount2(2). */
+    public static int umount2(long directory, int flags) {
+        try {
+            MemorySegment state = Native.callState();
+            int result = (int) UMOUNT2.invokeExact(state, directory, flags);
+            return result == -1 ? Native.negativeErrno(state) : result;
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /** syncfs(2). */
+    public static int syncfs(int fd) {
+        try {
+            MemorySegment state = Native.callState();
+            int result = (int) SYNCFS.invokeExact(state, fd);
+            return result == -1 ? Native.negativeErrno(state) : result;
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /** unshare(2), of the calling thread. */
+    public static int unshare(int flags) {
+        try {
+            MemorySegment state = Native.callState();
+            int result = (int) UNSHARE.invokeExact(state, flags);
             return result == -1 ? Native.negativeErrno(state) : result;
         } catch (Throwable t) {
             throw Native.unexpected(t);

@@ -106,6 +106,12 @@ public final class LibcConstants {
     public static final int RENAME_NOREPLACE = 0x1;
     public static final int RENAME_EXCHANGE = 0x2;
     public static final int RENAME_WHITEOUT = 0x4;
+    public static final int MS_RDONLY = 0x1;
+    public static final int MS_NOSUID = 0x2;
+    public static final int MS_NODEV = 0x4;
+    public static final int MNT_DETACH = 0x2;
+    public static final int UMOUNT_NOFOLLOW = 0x8;
+    public static final int CLONE_FILES = 0x400;
     public static final int R_OK = 0x4;
     public static final int W_OK = 0x2;
     public static final int X_OK = 0x1;

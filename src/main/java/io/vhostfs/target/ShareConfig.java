@@ -6,18 +6,28 @@ import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One share: a directory of a file system offered as one virtio-fs device.
+ * One share: a directory of a file system offered as one virtio-fs device, mounted on this host, or both.
  *
  * @param tag the name the guest mounts, 1 to 36 bytes
- * @param socket where the vhost-user socket is made; null when {@code fd} is given
- * @param fd an inherited listening or connected socket; -1 when {@code socket} is given
+ * @param socket where the vhost-user socket is made; null when there is none
+ * @param fd an inherited listening or connected socket, instead of {@code socket}; -1 when there is none
+ * @param mount the directory of this host where the share is mounted; null when it is not
+ * @param privileged whether set-user-ID bits and device files mean something in that mount
  * @param device the name of its block device; empty when there is only one
  * @param root absolute path of the shared directory within the file system
  * @param mode how clients may cache
- * @param queues request queues offered, 1 to {@link #MAX_QUEUES}
+ * @param queues request queues offered, and channels of the mount, 1 to {@link #MAX_QUEUES}
  */
 public record ShareConfig(
-        String tag, @Nullable Path socket, int fd, String device, String root, Mode mode, int queues) {
+        String tag,
+        @Nullable Path socket,
+        int fd,
+        @Nullable Path mount,
+        boolean privileged,
+        String device,
+        String root,
+        Mode mode,
+        int queues) {
     /** More request queues than a guest of today has processors to fill them from one device. */
     public static final int MAX_QUEUES = 64;
 
@@ -32,7 +42,10 @@ public record ShareConfig(
         SHARED
     }
 
-    /** Reads {@code tag=T,socket=PATH[,bdev=NAME][,root=/sub][,mode=exclusive|shared][,queues=N]}. */
+    /**
+     * Reads {@code tag=T,socket=PATH[,bdev=NAME][,root=/sub][,mode=exclusive|shared][,queues=N]}, with {@code
+     * mount=DIR[,privileged=on]} instead of or beside the socket.
+     */
     public static ShareConfig parse(String text) {
         KeyValues values = new KeyValues("share", text);
         String tag = values.require("tag");
@@ -40,28 +53,61 @@ public record ShareConfig(
             throw values.wrong("a tag has at most " + MAX_TAG_BYTES + " bytes");
         }
         int fd = values.takeInt("fd", -1, 0, Integer.MAX_VALUE);
-        String socket = values.take("socket");
-        if ((socket == null || socket.isEmpty()) == (fd < 0)) {
-            throw values.wrong("exactly one of socket= and fd= is needed");
+        Path socket = path(values, "socket");
+        Path mount = path(values, "mount");
+        if (socket != null && fd >= 0) {
+            throw values.wrong("socket= and fd= are the same thing; remedy: leave one out");
         }
+        boolean hasGuest = socket != null || fd >= 0;
+        if (!hasGuest && mount == null) {
+            throw values.wrong("socket=, fd= or mount= is needed");
+        }
+        boolean privileged = privileged(values, mount);
         String root = values.take("root", "/");
         if (!root.startsWith("/")) {
             throw values.wrong("root= must be an absolute path within the store");
         }
-        Mode mode = mode(values);
+        Mode mode = mode(values, hasGuest && mount != null);
         int queues = values.takeInt("queues", 1, 1, MAX_QUEUES);
         String device = values.take("bdev", "");
-        values.expectEmpty("tag, socket, fd, bdev, root, mode, queues");
-        return new ShareConfig(tag, socket == null ? null : Path.of(socket), fd, device, root, mode, queues);
+        values.expectEmpty("tag, socket, fd, mount, privileged, bdev, root, mode, queues");
+        return new ShareConfig(tag, socket, fd, mount, privileged, device, root, mode, queues);
     }
 
-    private static Mode mode(KeyValues values) {
-        String mode = values.take("mode", "exclusive");
+    private static @Nullable Path path(KeyValues values, String key) {
+        String path = values.take(key, "");
+        return path.isEmpty() ? null : Path.of(path);
+    }
+
+    private static boolean privileged(KeyValues values, @Nullable Path mount) {
+        String text = values.take("privileged", "off");
+        if (!text.equals("off") && !text.equals("on")) {
+            throw values.wrong("privileged= is on or off, not '" + text + "'");
+        }
+        if (text.equals("on") && mount == null) {
+            throw values.wrong("privileged= says something about mount=, which is not there");
+        }
+        return text.equals("on");
+    }
+
+    /** A guest and this host are two clients: only {@code shared} is true of them. */
+    private static Mode mode(KeyValues values, boolean hasTwoClients) {
+        String mode = values.take("mode", hasTwoClients ? "shared" : "exclusive");
         return switch (mode.toLowerCase(Locale.ROOT)) {
-            case "exclusive" -> Mode.EXCLUSIVE;
+            case "exclusive" -> {
+                if (hasTwoClients) {
+                    throw values.wrong("a guest and the mount are two clients; remedy: mode=shared, or two shares");
+                }
+                yield Mode.EXCLUSIVE;
+            }
             case "shared" -> Mode.SHARED;
             default -> throw values.wrong("mode= is exclusive or shared, not '" + mode + "'");
         };
+    }
+
+    /** Whether guests can attach: it has a socket. */
+    public boolean hasDevice() {
+        return socket != null || fd >= 0;
     }
 
     /** What to call it in messages. */

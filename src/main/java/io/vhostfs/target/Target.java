@@ -1,5 +1,6 @@
 package io.vhostfs.target;
 
+import io.vhostfs.hostmount.HostMount;
 import io.vhostfs.reactor.CoreMask;
 import io.vhostfs.reactor.Reactor;
 import io.vhostfs.reactor.Reactors;
@@ -26,6 +27,7 @@ public final class Target implements AutoCloseable {
     private final Reactors reactors;
     private final Map<String, MountedStore> stores = new LinkedHashMap<>();
     private final List<Share> shares = new ArrayList<>();
+    private final List<HostMount> mounts = new ArrayList<>();
 
     private record Share(ShareConfig config, VirtioFsDevice device, VhostUserServer server, Reactor home) {}
 
@@ -37,9 +39,9 @@ public final class Target implements AutoCloseable {
     }
 
     /**
-     * Starts a target; when this returns, its sockets take front ends.
+     * Starts a target; when this returns, its sockets take front ends and its mounts answer.
      *
-     * @throws IOException when a socket cannot be made
+     * @throws IOException when a socket or a mount cannot be made
      */
     public static Target start(TargetConfig config) throws IOException, InterruptedException {
         Target target = new Target(config);
@@ -56,6 +58,9 @@ public final class Target implements AutoCloseable {
             for (Share share : target.shares) {
                 share.server().start();
             }
+            for (ShareConfig share : config.shares()) {
+                target.mount(share);
+            }
             return target;
         } catch (IOException | InterruptedException | RuntimeException e) {
             target.close();
@@ -63,11 +68,19 @@ public final class Target implements AutoCloseable {
         }
     }
 
-    private void addShare(ShareConfig share) throws IOException, InterruptedException {
+    private MountedStore storeOf(ShareConfig share) {
         MountedStore store = stores.get(config.deviceOf(share).name());
         if (store == null) {
             throw new IllegalStateException("no store for " + share.describe());
         }
+        return store;
+    }
+
+    private void addShare(ShareConfig share) throws IOException, InterruptedException {
+        if (!share.hasDevice()) {
+            return;
+        }
+        MountedStore store = storeOf(share);
         long root = store.resolveDirectory(share.root());
         Reactor home = store.fileSystem().home();
         List<Reactor> order = fromHome(home);
@@ -76,6 +89,20 @@ public final class Target implements AutoCloseable {
                 ? VhostUserServer.listen(share.socket(), null, device)
                 : VhostUserServer.onFd(share.fd(), device);
         shares.add(new Share(share, device, server, home));
+    }
+
+    private void mount(ShareConfig share) throws IOException, InterruptedException {
+        if (share.mount() == null) {
+            return;
+        }
+        MountedStore store = storeOf(share);
+        long root = store.resolveDirectory(share.root());
+        mounts.add(HostMount.start(
+                new HostMount.Config(share.tag(), share.mount(), share.queues(), share.privileged()),
+                store.fileSystem(),
+                root,
+                VirtioFsDevice.optionsOf(share),
+                fromHome(store.fileSystem().home())));
     }
 
     /** All reactors, {@code home} first. */
@@ -109,6 +136,11 @@ public final class Target implements AutoCloseable {
 
     /** Says for each share how a guest is attached. */
     public void describe(PrintWriter out) {
+        for (ShareConfig share : config.shares()) {
+            if (share.mount() != null) {
+                out.printf("share %s: mounted at %s%n", share.tag(), share.mount());
+            }
+        }
         for (Share share : shares) {
             ShareConfig c = share.config();
             if (c.socket() == null) {
@@ -128,6 +160,9 @@ public final class Target implements AutoCloseable {
 
     @Override
     public void close() {
+        for (HostMount mount : mounts) {
+            mount.close();
+        }
         for (Share share : shares) {
             share.server().close();
         }

@@ -1,6 +1,8 @@
 package io.vhostfs.target;
 
+import io.vhostfs.bdev.BlockDeviceSpec;
 import io.vhostfs.reactor.IdlePolicy;
+import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -28,7 +30,7 @@ public record TargetConfig(
         }
         if (shares.isEmpty() || shares.size() > MAX_SHARES) {
             throw new ConfigException(
-                    "1 to " + MAX_SHARES + " shares are needed; remedy: --share tag=NAME,socket=PATH");
+                    "1 to " + MAX_SHARES + " shares are needed; remedy: --share tag=NAME,socket=PATH or mount=DIR");
         }
         Set<String> names = new HashSet<>();
         for (DeviceConfig device : devices) {
@@ -48,11 +50,73 @@ public record TargetConfig(
                     && !taken.add(share.socket().toAbsolutePath().normalize())) {
                 throw new ConfigException(share.describe() + ": another share has the socket " + share.socket());
             }
+            Path mount = share.mount();
+            if (mount != null && !taken.add("mount " + normal(mount))) {
+                throw new ConfigException(share.describe() + ": another share is mounted at " + mount);
+            }
         }
+        for (ShareConfig share : shares) {
+            checkMount(share, devices, shares);
+        }
+        checkModes(devices, shares);
+    }
+
+    /** Nothing that this process itself reads or writes may lie below its own mount: it would wait for itself. */
+    private static void checkMount(ShareConfig share, List<DeviceConfig> devices, List<ShareConfig> shares) {
+        if (share.mount() == null) {
+            return;
+        }
+        Path mount = normal(share.mount());
+        for (DeviceConfig device : devices) {
+            if (BlockDeviceSpec.parse(device.spec()) instanceof BlockDeviceSpec.FilePath file
+                    && normal(Path.of(file.path())).startsWith(mount)) {
+                throw new ConfigException(share.describe() + ": the store " + file.path() + " lies below " + mount
+                        + ", where the share would be mounted; remedy: mount it elsewhere");
+            }
+        }
+        for (ShareConfig other : shares) {
+            if (other.socket() != null && normal(other.socket()).startsWith(mount)) {
+                throw new ConfigException(share.describe() + ": the socket " + other.socket() + " lies below " + mount
+                        + ", where the share would be mounted; remedy: a socket elsewhere");
+            }
+            if (!other.tag().equals(share.tag())
+                    && other.mount() != null
+                    && normal(other.mount()).startsWith(mount)) {
+                throw new ConfigException(share.describe() + ": " + other.mount() + ", where another share is mounted,"
+                        + " lies below " + mount + "; remedy: mount it elsewhere");
+            }
+        }
+    }
+
+    private static Path normal(Path path) {
+        return path.toAbsolutePath().normalize();
+    }
+
+    /** An exclusive share's client caches for good what it has seen: nobody else may change the same files. */
+    private static void checkModes(List<DeviceConfig> devices, List<ShareConfig> shares) {
+        for (ShareConfig share : shares) {
+            for (ShareConfig other : shares) {
+                if (!share.tag().equals(other.tag())
+                        && share.mode() == ShareConfig.Mode.EXCLUSIVE
+                        && deviceOf(devices, share).equals(deviceOf(devices, other))
+                        && (contains(share.root(), other.root()) || contains(other.root(), share.root()))) {
+                    throw new ConfigException(share.describe() + " is mode=exclusive, but " + other.describe()
+                            + " has the same files; remedy: mode=shared for both");
+                }
+            }
+        }
+    }
+
+    private static boolean contains(String root, String other) {
+        return Path.of(other).normalize().startsWith(Path.of(root).normalize());
     }
 
     /** The device a share lies on. */
     public DeviceConfig deviceOf(ShareConfig share) {
+        return deviceOf(devices, share);
+    }
+
+    private static DeviceConfig deviceOf(List<DeviceConfig> devices, ShareConfig share) {
         for (DeviceConfig device : devices) {
             if (device.name().equals(share.device())) {
                 return device;

@@ -35,12 +35,14 @@ final class VirtioFsDevice implements VhostDeviceBackend {
         this.share = share;
         this.fileSystem = fileSystem;
         this.reactors = List.copyOf(reactors);
-        FuseOptions options =
-                switch (share.mode()) {
-                    case EXCLUSIVE -> FuseOptions.exclusive();
-                    case SHARED -> FuseOptions.shared();
-                };
-        session = new FuseSession(fileSystem, fileSystem.attach(rootInode), options);
+        session = new FuseSession(fileSystem, fileSystem.attach(rootInode), optionsOf(share));
+    }
+
+    static FuseOptions optionsOf(ShareConfig share) {
+        return switch (share.mode()) {
+            case EXCLUSIVE -> FuseOptions.exclusive();
+            case SHARED -> FuseOptions.shared();
+        };
     }
 
     /** The share is served no more. Home reactor only. */

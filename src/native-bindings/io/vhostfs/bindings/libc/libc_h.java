@@ -2201,6 +2201,15 @@ public class libc_h {
     public static int SCHED_IDLE() {
         return SCHED_IDLE;
     }
+    private static final int CLONE_FILES = (int)1024L;
+    /**
+     * {@snippet lang=c :
+     * #define CLONE_FILES 1024
+     * }
+     */
+    public static int CLONE_FILES() {
+        return CLONE_FILES;
+    }
     private static final int SIGINT = (int)2L;
     /**
      * {@snippet lang=c :
@@ -3173,6 +3182,15 @@ public class libc_h {
     public static int PR_SET_NO_NEW_PRIVS() {
         return PR_SET_NO_NEW_PRIVS;
     }
+    private static final int PR_SET_IO_FLUSHER = (int)57L;
+    /**
+     * {@snippet lang=c :
+     * #define PR_SET_IO_FLUSHER 57
+     * }
+     */
+    public static int PR_SET_IO_FLUSHER() {
+        return PR_SET_IO_FLUSHER;
+    }
     private static final int PF_UNSPEC = (int)0L;
     /**
      * {@snippet lang=c :
@@ -3997,6 +4015,64 @@ public class libc_h {
                 traceDowncall("ppoll", __fds, __nfds, __timeout, __ss);
             }
             return (int)mh$.invokeExact(__fds, __nfds, __timeout, __ss);
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class unshare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            libc_h.C_INT,
+            libc_h.C_INT
+        );
+
+        public static final MemorySegment ADDR = libc_h.findOrThrow("unshare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * extern int unshare(int __flags)
+     * }
+     */
+    public static FunctionDescriptor unshare$descriptor() {
+        return unshare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * extern int unshare(int __flags)
+     * }
+     */
+    public static MethodHandle unshare$handle() {
+        return unshare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * extern int unshare(int __flags)
+     * }
+     */
+    public static MemorySegment unshare$address() {
+        return unshare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * extern int unshare(int __flags)
+     * }
+     */
+    public static int unshare(int __flags) {
+        var mh$ = unshare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("unshare", __flags);
+            }
+            return (int)mh$.invokeExact(__flags);
         } catch (Throwable ex$) {
            throw new AssertionError("should not reach here", ex$);
         }
@@ -6408,6 +6484,64 @@ public class libc_h {
         try {
             if (TRACE_DOWNCALLS) {
                 traceDowncall("fsync", __fd);
+            }
+            return (int)mh$.invokeExact(__fd);
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class syncfs {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            libc_h.C_INT,
+            libc_h.C_INT
+        );
+
+        public static final MemorySegment ADDR = libc_h.findOrThrow("syncfs");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * extern int syncfs(int __fd)
+     * }
+     */
+    public static FunctionDescriptor syncfs$descriptor() {
+        return syncfs.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * extern int syncfs(int __fd)
+     * }
+     */
+    public static MethodHandle syncfs$handle() {
+        return syncfs.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * extern int syncfs(int __fd)
+     * }
+     */
+    public static MemorySegment syncfs$address() {
+        return syncfs.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * extern int syncfs(int __fd)
+     * }
+     */
+    public static int syncfs(int __fd) {
+        var mh$ = syncfs.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("syncfs", __fd);
             }
             return (int)mh$.invokeExact(__fd);
         } catch (Throwable ex$) {

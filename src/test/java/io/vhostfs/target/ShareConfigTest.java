@@ -1,6 +1,7 @@
 package io.vhostfs.target;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -14,13 +15,27 @@ final class ShareConfigTest {
     void shouldFillDefaults() {
         ShareConfig share = ShareConfig.parse("tag=home,socket=/run/h.sock");
         assertEquals(
-                new ShareConfig("home", Path.of("/run/h.sock"), -1, "", "/", ShareConfig.Mode.EXCLUSIVE, 1), share);
+                new ShareConfig(
+                        "home", Path.of("/run/h.sock"), -1, null, false, "", "/", ShareConfig.Mode.EXCLUSIVE, 1),
+                share);
     }
 
     @Test
     void shouldReadEveryKey() {
-        ShareConfig share = ShareConfig.parse("queues=4,mode=shared,root=/a/b,bdev=d,fd=7,tag=t");
-        assertEquals(new ShareConfig("t", null, 7, "d", "/a/b", ShareConfig.Mode.SHARED, 4), share);
+        ShareConfig share =
+                ShareConfig.parse("queues=4,mode=shared,root=/a/b,bdev=d,fd=7,tag=t,mount=/m,privileged=on");
+        assertEquals(
+                new ShareConfig("t", null, 7, Path.of("/m"), true, "d", "/a/b", ShareConfig.Mode.SHARED, 4), share);
+    }
+
+    @Test
+    void shouldBeSharedOfItselfWhenAGuestAndTheHostUseIt() {
+        assertEquals(
+                ShareConfig.Mode.SHARED,
+                ShareConfig.parse("tag=t,socket=/s,mount=/m").mode());
+        assertEquals(
+                ShareConfig.Mode.EXCLUSIVE, ShareConfig.parse("tag=t,mount=/m").mode());
+        assertFalse(ShareConfig.parse("tag=t,mount=/m").hasDevice());
     }
 
     @ParameterizedTest
@@ -28,8 +43,12 @@ final class ShareConfigTest {
             delimiter = '|',
             value = {
                 "socket=/s | tag=",
-                "tag=t | socket= and fd=",
+                "tag=t | socket=, fd= or mount=",
                 "tag=t,socket=/s,fd=3 | socket= and fd=",
+                "tag=t,socket=/s,mount=/m,mode=exclusive | two clients",
+                "tag=t,fd=3,mount=/m,mode=exclusive | two clients",
+                "tag=t,socket=/s,privileged=on | mount=",
+                "tag=t,mount=/m,privileged=yes | on or off",
                 "tag=t,socket=/s,mode=both | exclusive or shared",
                 "tag=t,socket=/s,queues=0 | 1 to 64",
                 "tag=t,socket=/s,queues=x | 1 to 64",

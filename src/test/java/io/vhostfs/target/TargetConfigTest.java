@@ -51,6 +51,28 @@ final class TargetConfigTest {
         assertRefused("must name one of", List.of("malloc:64M"), List.of("tag=t,socket=/s,bdev=x"));
         assertRefused("given twice", List.of("malloc:64M"), List.of("tag=t,socket=/s", "tag=t,socket=/u"));
         assertRefused("has the socket", List.of("malloc:64M"), List.of("tag=t,socket=/s", "tag=u,socket=/a/../s"));
+        assertRefused("is mounted at", List.of("malloc:64M"), List.of("tag=t,mount=/m", "tag=u,mount=/m/"));
+    }
+
+    @Test
+    void shouldRefuseAnExclusiveShareOfFilesThatAnotherHas() {
+        List<String> one = List.of("malloc:64M");
+        assertRefused("exclusive", one, List.of("tag=t,socket=/s", "tag=u,socket=/u"));
+        assertRefused("exclusive", one, List.of("tag=t,socket=/s,mode=shared", "tag=u,socket=/u,root=/a"));
+        assertRefused("exclusive", one, List.of("tag=t,socket=/s", "tag=u,socket=/u,root=/a,mode=shared"));
+        config(one, List.of("tag=t,socket=/s,root=/a", "tag=u,socket=/u,root=/ab"));
+        config(List.of("a=malloc:64M", "b=malloc:64M"), List.of("tag=t,socket=/s,bdev=a", "tag=u,socket=/u,bdev=b"));
+    }
+
+    @Test
+    void shouldRefuseToMountOverWhatTheTargetItselfUses() {
+        assertRefused("the store", List.of("file:/m/sub/store,size=1G"), List.of("tag=t,mount=/m"));
+        assertRefused("the socket", List.of("malloc:64M"), List.of("tag=t,mount=/m,socket=/m/s"));
+        assertRefused(
+                "another share",
+                List.of("malloc:64M"),
+                List.of("tag=t,mount=/m,mode=shared", "tag=u,mount=/m/n,mode=shared"));
+        config(List.of("file:/mm/store,size=1G"), List.of("tag=t,mount=/m,socket=/ms"));
     }
 
     @Test

@@ -453,9 +453,19 @@ class TargetTest {
         Set<String> before = open();
         try (Target target = start("malloc:32M", share("taken", ""))) {
             assertNotNull(target);
-            assertFails(IOException.class, "taken.sock", device, share("t", ""), share("taken", ""));
+            assertFails(
+                    IOException.class,
+                    "taken.sock",
+                    device,
+                    share("t", ",mode=shared"),
+                    share("taken", ",mode=shared"));
         }
-        assertFails(ConfigException.class, "root=/none", device, share("t", ""), share("u", ",root=/none"));
+        assertFails(
+                ConfigException.class,
+                "root=/none",
+                device,
+                share("t", ",mode=shared"),
+                share("u", ",mode=shared,root=/none"));
         assertFails(IOException.class, "no-socket", device, "tag=t,socket=" + directory.resolve("no-socket"));
         assertFails(IOException.class, "nowhere", device, "tag=t,socket=" + directory.resolve("nowhere/t.sock"));
         assertFails(
