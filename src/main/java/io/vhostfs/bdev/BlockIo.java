@@ -43,6 +43,10 @@ public abstract class BlockIo {
 
     long channelData;
 
+    /** For a channel that serves several devices: which of them it is for. */
+    @org.jspecify.annotations.Nullable
+    BlockDevice target;
+
     /** Called on the channel's reactor, never from within {@code submit}. 0 or a negative errno. */
     public abstract void onComplete(int status);
 }

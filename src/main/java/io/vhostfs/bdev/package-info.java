@@ -1,5 +1,6 @@
 /**
- * Block devices: the interface, and its implementations on hugepages ({@code malloc}) and io_uring ({@code file}).
+ * Block devices: the interface, and its implementations on hugepages ({@code malloc}), io_uring ({@code file}) and
+ * NVMe queues ({@code nvme}).
  *
  * <p>Requests with iovecs enter on the reactor that owns the channel and complete on the same one. Knows nothing of who
  * calls it.

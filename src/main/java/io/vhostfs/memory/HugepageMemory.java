@@ -13,7 +13,8 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Invariant: from {@link #address} on, {@link #lengthBytes} bytes are readable and writable until {@link #close}, and
  * the address is aligned to 2 MiB. Hugepages are reserved by the mapping, so a later touch cannot fault. The fallback
- * asks for transparent hugepages and warns once per process. Allocation and close from any thread, on control paths.
+ * asks for transparent hugepages and warns once per process. Memory whose pages are present is among the
+ * {@link DmaRegions}. Allocation and close from any thread, on control paths.
  */
 public final class HugepageMemory implements AutoCloseable {
     public static final int HUGEPAGE_SIZE = 2 << 20;
@@ -37,13 +38,18 @@ public final class HugepageMemory implements AutoCloseable {
     private final long address;
     private final long lengthBytes;
     private final boolean hugepages;
+    private final boolean populated;
     private final AtomicBoolean closed = new AtomicBoolean();
 
-    private HugepageMemory(long address, long lengthBytes, boolean hugepages) {
+    private HugepageMemory(long address, long lengthBytes, boolean hugepages, boolean populated) {
         this.address = address;
         this.lengthBytes = lengthBytes;
         this.hugepages = hugepages;
+        this.populated = populated;
         counter().addAndGet(lengthBytes);
+        if (populated) {
+            DmaRegions.add(address, lengthBytes);
+        }
     }
 
     /**
@@ -91,6 +97,9 @@ public final class HugepageMemory implements AutoCloseable {
     public void close() {
         if (closed.compareAndSet(false, true)) {
             counter().addAndGet(-lengthBytes);
+            if (populated) {
+                DmaRegions.remove(address, lengthBytes);
+            }
             unmap(address, lengthBytes);
         }
     }
@@ -107,12 +116,12 @@ public final class HugepageMemory implements AutoCloseable {
         long rounded = (lengthBytes + HUGEPAGE_SIZE - 1) & -HUGEPAGE_SIZE;
         long address = mapHugepages(rounded, populate);
         if (address > 0) {
-            return new HugepageMemory(address, rounded, true);
+            return new HugepageMemory(address, rounded, true, populate);
         }
         if (warn) {
             warnOfFallback(rounded, purpose, (int) address);
         }
-        return new HugepageMemory(mapNormalPages(rounded, purpose, populate), rounded, false);
+        return new HugepageMemory(mapNormalPages(rounded, purpose, populate), rounded, false, populate);
     }
 
     private static long mapHugepages(long length, boolean populate) {

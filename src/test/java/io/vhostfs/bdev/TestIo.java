@@ -42,6 +42,16 @@ final class TestIo extends BlockIo {
         return this;
     }
 
+    /** Sets the one buffer. */
+    TestIo at(long address) {
+        Iovecs.set(iovecsAddress, 0, address, lengthBytes);
+        return this;
+    }
+
+    int status() {
+        return status;
+    }
+
     TestIo filled(long seed) {
         byte[] bytes = new byte[(int) lengthBytes];
         new Random(seed).nextBytes(bytes);

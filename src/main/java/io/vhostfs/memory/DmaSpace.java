@@ -1,0 +1,149 @@
+package io.vhostfs.memory;
+
+import io.vhostfs.os.Errno;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * What one IOMMU domain reaches of the {@link DmaRegions}, and at which addresses.
+ *
+ * <p>Invariant: an IOVA that {@link #translate} returns lies, with the whole length asked for, inside one mapped region. A
+ * region that cannot be mapped is left out, with a warning; what lies in it has to be copied. Regions come and go on any
+ * thread, translation happens on reactors: each change makes a new table, and a region goes only when nobody uses it.
+ */
+public final class DmaSpace implements DmaRegions.Listener, AutoCloseable {
+    public static final long NOT_MAPPED = -1;
+
+    private static final Logger LOG = LoggerFactory.getLogger(DmaSpace.class);
+
+    private record Mapping(long address, long lengthBytes, long iova) {}
+
+    /** Ordered by address; the largest region, which holds most buffers, comes before the search. */
+    private static final class Table {
+        final long largestStart;
+        final long largestLength;
+        final long largestIova;
+        final long[] starts;
+        final long[] lengths;
+        final long[] iovas;
+
+        Table(List<Mapping> mappings) {
+            List<Mapping> ordered = new ArrayList<>(mappings);
+            ordered.sort(Comparator.comparingLong(Mapping::address));
+            starts = ordered.stream().mapToLong(Mapping::address).toArray();
+            lengths = ordered.stream().mapToLong(Mapping::lengthBytes).toArray();
+            iovas = ordered.stream().mapToLong(Mapping::iova).toArray();
+            Mapping largest = ordered.stream()
+                    .max(Comparator.comparingLong(Mapping::lengthBytes))
+                    .orElse(new Mapping(0, 0, 0));
+            largestStart = largest.address;
+            largestLength = largest.lengthBytes;
+            largestIova = largest.iova;
+        }
+    }
+
+    private volatile Table table = new Table(List.of());
+    private final String name;
+    private final DmaMapper mapper;
+    private final List<Mapping> mappings = new ArrayList<>();
+    private volatile long unmappedBytes;
+    private volatile int lastErrno;
+
+    /** @param name what warnings call it */
+    public DmaSpace(String name, DmaMapper mapper) {
+        this.name = name;
+        this.mapper = mapper;
+        DmaRegions.listen(this);
+    }
+
+    /** Where a device finds the range, or {@link #NOT_MAPPED} when no region holds all of it. */
+    public long translate(long address, long lengthBytes) {
+        Table t = table;
+        long offset = address - t.largestStart;
+        // Unsigned: an address below the start wraps to a huge offset, a negative length is a huge one.
+        if (Long.compareUnsigned(offset, t.largestLength) < 0
+                && Long.compareUnsigned(lengthBytes, t.largestLength - offset) <= 0) {
+            return t.largestIova + offset;
+        }
+        return translateSlowPath(t, address, lengthBytes);
+    }
+
+    private static long translateSlowPath(Table t, long address, long lengthBytes) {
+        int low = 0;
+        int high = t.starts.length - 1;
+        while (low <= high) {
+            int middle = (low + high) >>> 1;
+            long offset = address - t.starts[middle];
+            if (offset < 0) {
+                high = middle - 1;
+            } else if (offset >= t.lengths[middle]) {
+                low = middle + 1;
+            } else {
+                boolean inside = Long.compareUnsigned(lengthBytes, t.lengths[middle] - offset) <= 0;
+                return inside ? t.iovas[middle] + offset : NOT_MAPPED;
+            }
+        }
+        return NOT_MAPPED;
+    }
+
+    /** Bytes of regions that could not be mapped. */
+    public long unmappedBytes() {
+        return unmappedBytes;
+    }
+
+    public synchronized long mappedBytes() {
+        return mappings.stream().mapToLong(Mapping::lengthBytes).sum();
+    }
+
+    /** What helps against the last failure to map; empty when there was none. */
+    public String remedy() {
+        return lastErrno == 0 ? "" : Errno.name(lastErrno) + "; " + mapper.remedy(lastErrno);
+    }
+
+    @Override
+    public synchronized void onRegionAdded(long address, long lengthBytes) {
+        long iova = mapper.map(address, lengthBytes);
+        if (iova < 0) {
+            lastErrno = (int) iova;
+            unmappedBytes += lengthBytes;
+            LOG.warn(
+                    "{}: {} MiB of memory cannot be mapped for DMA ({}): data there is copied through bounce buffers."
+                            + " Remedy: {}",
+                    name,
+                    lengthBytes >> 20,
+                    Errno.name(lastErrno),
+                    mapper.remedy(lastErrno));
+            return;
+        }
+        mappings.add(new Mapping(address, lengthBytes, iova));
+        table = new Table(mappings);
+    }
+
+    @Override
+    public synchronized void onRegionRemoved(long address, long lengthBytes) {
+        for (int i = 0; i < mappings.size(); i++) {
+            Mapping mapping = mappings.get(i);
+            if (mapping.address == address) {
+                mappings.remove(i);
+                table = new Table(mappings);
+                mapper.unmap(mapping.iova, mapping.lengthBytes);
+                return;
+            }
+        }
+        unmappedBytes -= lengthBytes;
+    }
+
+    /** Unmaps all; no device may use it any more. */
+    @Override
+    public void close() {
+        DmaRegions.unlisten(this);
+        synchronized (this) {
+            table = new Table(List.of());
+            mappings.forEach(mapping -> mapper.unmap(mapping.iova, mapping.lengthBytes));
+            mappings.clear();
+        }
+    }
+}
