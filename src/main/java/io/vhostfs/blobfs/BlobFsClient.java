@@ -30,7 +30,8 @@ final class BlobFsClient extends FsClient {
     }
 
     /** Whether the client knows this inode: its root, or one it looked up and did not forget. */
-    boolean holds(long inode) {
+    @Override
+    public boolean holds(long inode) {
         return inode == root || references.contains(inode);
     }
 

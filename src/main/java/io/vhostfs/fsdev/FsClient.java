@@ -11,6 +11,12 @@ public abstract class FsClient {
         this.rootInode = rootInode;
     }
 
+    /**
+     * Whether the client has references to an inode, or it is its root: nothing of others can be cached on its side. Any
+     * thread; beside a change of these references, either answer is possible.
+     */
+    public abstract boolean holds(long inode);
+
     /** The inode a client sees as its root directory. */
     public final long rootInode() {
         return rootInode;

@@ -138,6 +138,12 @@ public final class FuseConstants {
     public static final int FOPEN_PARALLEL_DIRECT_WRITES = 0x40;
     public static final int FOPEN_PASSTHROUGH = 0x80;
 
+    // --- Notifications: fuse_out_header.error of a message whose unique is 0
+
+    public static final int FUSE_NOTIFY_INVAL_INODE = 2;
+    public static final int FUSE_NOTIFY_INVAL_ENTRY = 3;
+    public static final int FUSE_NOTIFY_INC_EPOCH = 8;
+
     // --- Flags of single operations
 
     public static final int FUSE_OPEN_KILL_SUIDGID = 0x1;

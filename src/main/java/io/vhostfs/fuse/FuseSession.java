@@ -37,13 +37,20 @@ public final class FuseSession {
     private final FileSystem fileSystem;
     private final FuseOptions options;
     private final Reactor home;
+    private final ChangeFeed changes;
     private final MpmcVarHandleArrayQueue<LargeBuffer> largeBuffers = new MpmcVarHandleArrayQueue<>(MAX_LARGE_BUFFERS);
     private final AtomicInteger largeBuffersMade = new AtomicInteger();
     private volatile FuseState state;
 
     /** Takes {@code client}, which was attached to {@code fileSystem}, over: the session detaches it. */
     public FuseSession(FileSystem fileSystem, FsClient client, FuseOptions options) {
+        this(fileSystem, client, options, new ChangeFeed());
+    }
+
+    /** The same; {@code changes} is told of what the client changes. */
+    public FuseSession(FileSystem fileSystem, FsClient client, FuseOptions options, ChangeFeed changes) {
         this.fileSystem = fileSystem;
+        this.changes = changes;
         this.options = options;
         home = fileSystem.home();
         state = FuseState.beforeInit(client, options);
@@ -106,7 +113,7 @@ public final class FuseSession {
         if (status == FuseDecoder.SUBMIT) {
             Memory.deliverFault();
             status = fileSystem.submit(request);
-            return status == FileSystem.PENDING ? PENDING : FuseEncoder.reply(request, status);
+            return status == FileSystem.PENDING ? PENDING : answer(request, status);
         }
         return status == FuseDecoder.CONTROL ? control(request) : refuse(request, status);
     }
@@ -118,12 +125,24 @@ public final class FuseSession {
     /** The file system is done with a request: the bytes of its reply, or {@link #PENDING} when there is more to do. */
     int complete(FuseRequest request, int status) {
         try {
-            int reply = request.opcode == FUSE_BATCH_FORGET ? forgetOn(request) : FuseEncoder.reply(request, status);
+            int reply = request.opcode == FUSE_BATCH_FORGET ? forgetOn(request) : answer(request, status);
             Memory.deliverFault();
             return reply;
         } catch (InternalError truncated) {
             return abandon(request, truncated);
         }
+    }
+
+    private int answer(FuseRequest request, int status) {
+        if (status >= 0 && changes.isHeard()) {
+            changes.publish(this, request);
+        }
+        return FuseEncoder.reply(request, status);
+    }
+
+    /** The number under which the client knows an inode. */
+    long nodeidOf(long inode) {
+        return state.nodeidOf(inode);
     }
 
     /** Ends a request whose message or reply lies in memory that its owner truncated, while it is not the file system's. */

@@ -258,5 +258,14 @@ public final class FuseWire {
     public static final int FUSE_DIRENTPLUS_DIRENT_OFFSET = 128;
     public static final int FUSE_DIRENTPLUS_SIZE = 152;
 
+    public static final int FUSE_NOTIFY_INVAL_INODE_OUT_SIZE = 24;
+    public static final int FUSE_NOTIFY_INVAL_INODE_OUT_INO_OFFSET = 0;
+    public static final int FUSE_NOTIFY_INVAL_INODE_OUT_OFF_OFFSET = 8;
+    public static final int FUSE_NOTIFY_INVAL_INODE_OUT_LEN_OFFSET = 16;
+    public static final int FUSE_NOTIFY_INVAL_ENTRY_OUT_SIZE = 16;
+    public static final int FUSE_NOTIFY_INVAL_ENTRY_OUT_PARENT_OFFSET = 0;
+    public static final int FUSE_NOTIFY_INVAL_ENTRY_OUT_NAMELEN_OFFSET = 8;
+    public static final int FUSE_NOTIFY_INVAL_ENTRY_OUT_FLAGS_OFFSET = 12;
+
     private FuseWire() {}
 }

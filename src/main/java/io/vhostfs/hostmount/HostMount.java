@@ -1,6 +1,7 @@
 package io.vhostfs.hostmount;
 
 import io.vhostfs.fsdev.FileSystem;
+import io.vhostfs.fuse.ChangeFeed;
 import io.vhostfs.fuse.FuseOptions;
 import io.vhostfs.fuse.FuseSession;
 import io.vhostfs.os.Libc;
@@ -12,6 +13,7 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -44,32 +46,50 @@ public final class HostMount implements AutoCloseable {
     private final MountPoint mountPoint;
     private final Reactor home;
     private final FuseSession session;
+    private final ChangeFeed changes;
+    private final boolean isShared;
+    private @Nullable Invalidator invalidator;
     private final List<Integer> fds = new ArrayList<>();
     private final List<Polled> channels = new ArrayList<>();
     private final CountDownLatch initialised = new CountDownLatch(1);
     private final Events events = new Events();
     private boolean closed;
 
-    private HostMount(Config config, MountPoint mountPoint, Reactor home, FuseSession session) {
+    private HostMount(
+            Config config,
+            MountPoint mountPoint,
+            Reactor home,
+            FuseSession session,
+            ChangeFeed changes,
+            boolean isShared) {
         this.config = config;
         this.mountPoint = mountPoint;
         this.home = home;
         this.session = session;
+        this.changes = changes;
+        this.isShared = isShared;
     }
 
     /**
      * Mounts; when this returns, the mount answers.
      *
+     * @param changes of all clients of the file system
      * @param reactors those over which the channels are spread, the file system's home first
      * @throws HostMountException when the host refuses; nothing is left mounted
      */
     public static HostMount start(
-            Config config, FileSystem fileSystem, long rootInode, FuseOptions options, List<Reactor> reactors)
+            Config config,
+            FileSystem fileSystem,
+            long rootInode,
+            FuseOptions options,
+            ChangeFeed changes,
+            List<Reactor> reactors)
             throws IOException, InterruptedException {
         MountPoint mountPoint = MountPoint.at(config.directory());
         Reactor home = fileSystem.home();
-        FuseSession session = home.ask(() -> new FuseSession(fileSystem, fileSystem.attach(rootInode), options));
-        HostMount mount = new HostMount(config, mountPoint, home, session);
+        FuseSession session =
+                home.ask(() -> new FuseSession(fileSystem, fileSystem.attach(rootInode), options, changes));
+        HostMount mount = new HostMount(config, mountPoint, home, session, changes, options.invalidateChangedData());
         try {
             mount.open(reactors);
         } catch (IOException | InterruptedException | RuntimeException e) {
@@ -96,6 +116,12 @@ public final class HostMount implements AutoCloseable {
                 return new Polled(reactor, channel);
             }));
         }
+        if (isShared) {
+            Invalidator told = new Invalidator(config.name(), session, first);
+            invalidator = told;
+            told.start();
+            changes.subscribe(session, told);
+        }
         boolean answered = initialised.await(INIT_TIMEOUT_SECONDS, TimeUnit.SECONDS);
         if (!answered || events.disconnected.get()) {
             throw new HostMountException(
@@ -117,7 +143,11 @@ public final class HostMount implements AutoCloseable {
         }
         closed = true;
         try {
+            changes.unsubscribe(session);
             mountPoint.unmount(List.copyOf(fds));
+            if (invalidator != null) {
+                invalidator.stop();
+            }
             stopChannels();
         } catch (InterruptedException e) {
             LOG.warn("{}: interrupted while it was being unmounted", events.describe());

@@ -9,6 +9,7 @@ import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.blobstore.StoreException;
 import io.vhostfs.blobstore.StoreOptions;
 import io.vhostfs.fsdev.FileSystem;
+import io.vhostfs.fuse.ChangeFeed;
 import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Reactor;
 import java.util.ArrayList;
@@ -33,6 +34,7 @@ final class MountedStore {
     private final Reactor home;
     private final List<Channel> channels = new ArrayList<>();
     private final BlobFs fileSystem;
+    private final ChangeFeed changes = new ChangeFeed();
 
     private record Channel(Reactor reactor, BlockChannel channel) {}
 
@@ -103,6 +105,11 @@ final class MountedStore {
     /** The device error that ended all changes, with the store's name; empty when there was none. Also after {@link #close}. */
     String failure() {
         return store.isReadOnly() && !store.failureText().isEmpty() ? name + ": " + store.failureText() : "";
+    }
+
+    /** What all clients of the file system change. */
+    ChangeFeed changes() {
+        return changes;
     }
 
     /** The inode number of a directory given by its absolute path within the file system. */

@@ -84,7 +84,8 @@ public final class Target implements AutoCloseable {
         long root = store.resolveDirectory(share.root());
         Reactor home = store.fileSystem().home();
         List<Reactor> order = fromHome(home);
-        VirtioFsDevice device = home.ask(() -> new VirtioFsDevice(share, store.fileSystem(), root, order));
+        VirtioFsDevice device =
+                home.ask(() -> new VirtioFsDevice(share, store.fileSystem(), root, store.changes(), order));
         VhostUserServer server = share.socket() != null
                 ? VhostUserServer.listen(share.socket(), null, device)
                 : VhostUserServer.onFd(share.fd(), device);
@@ -102,6 +103,7 @@ public final class Target implements AutoCloseable {
                 store.fileSystem(),
                 root,
                 VirtioFsDevice.optionsOf(share),
+                store.changes(),
                 fromHome(store.fileSystem().home())));
     }
 

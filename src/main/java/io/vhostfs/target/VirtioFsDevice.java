@@ -1,6 +1,7 @@
 package io.vhostfs.target;
 
 import io.vhostfs.fsdev.FileSystem;
+import io.vhostfs.fuse.ChangeFeed;
 import io.vhostfs.fuse.FuseOptions;
 import io.vhostfs.fuse.FuseRequest;
 import io.vhostfs.fuse.FuseSession;
@@ -31,11 +32,12 @@ final class VirtioFsDevice implements VhostDeviceBackend {
     private final List<Reactor> reactors;
 
     /** {@code reactors}: those over which the queues are spread, the file system's home first. Home reactor only. */
-    VirtioFsDevice(ShareConfig share, FileSystem fileSystem, long rootInode, List<Reactor> reactors) {
+    VirtioFsDevice(
+            ShareConfig share, FileSystem fileSystem, long rootInode, ChangeFeed changes, List<Reactor> reactors) {
         this.share = share;
         this.fileSystem = fileSystem;
         this.reactors = List.copyOf(reactors);
-        session = new FuseSession(fileSystem, fileSystem.attach(rootInode), optionsOf(share));
+        session = new FuseSession(fileSystem, fileSystem.attach(rootInode), optionsOf(share), changes);
     }
 
     static FuseOptions optionsOf(ShareConfig share) {

@@ -62,6 +62,11 @@ public final class MemoryFileSystem implements FileSystem {
         Client(long rootInode) {
             super(rootInode);
         }
+
+        @Override
+        public boolean holds(long inode) {
+            return inode == rootInode() || references.containsKey(inode);
+        }
     }
 
     public MemoryFileSystem(Reactor home) {

@@ -117,7 +117,12 @@ class FuseAllocationTest {
 
         @Override
         public FsClient attach(long rootInode) {
-            return new FsClient(rootInode) {};
+            return new FsClient(rootInode) {
+                @Override
+                public boolean holds(long inode) {
+                    return true;
+                }
+            };
         }
 
         @Override

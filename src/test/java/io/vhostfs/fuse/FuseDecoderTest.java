@@ -713,7 +713,12 @@ class FuseDecoderTest {
 
         @Override
         public FsClient attach(long rootInode) {
-            return new FsClient(rootInode) {};
+            return new FsClient(rootInode) {
+                @Override
+                public boolean holds(long inode) {
+                    return true;
+                }
+            };
         }
 
         @Override

@@ -243,6 +243,62 @@ class HostMountTest {
         }
     }
 
+    private static final FrontEnd.Options GUEST = FrontEnd.Options.DEFAULT.withMemoryBytes(8 << 20);
+
+    @Test
+    void aMapOnTheHostShowsWhatAGuestWrites() throws Exception {
+        Path socket = directory.resolve("s");
+        try (MountedTarget target = start(",socket=" + socket);
+                FrontEnd frontEnd = FrontEnd.connect(socket, GUEST)) {
+            FuseClient guest = new FuseClient(frontEnd);
+            guest.init();
+            Path file = Files.write(mount.resolve("file"), new byte[20_000]);
+            FuseClient.Entry entry = guest.lookup(FuseClient.ROOT, "file");
+            FuseClient.Handle handle = guest.open(entry.nodeid(), LibcConstants.O_RDWR);
+            try (FileChannel channel = FileChannel.open(file, READ)) {
+                MappedByteBuffer map = channel.map(FileChannel.MapMode.READ_ONLY, 0, 20_000);
+                for (int i = 1; i < 100; i++) {
+                    byte value = (byte) i;
+                    guest.write(handle.nodeid(), handle.fh(), 150L * i, new byte[] {value});
+                    int at = 150 * i;
+                    // Nobody asks for attributes here: only a notification makes the page go.
+                    target.await("what the guest wrote, in the map", () -> map.get(at) == value);
+                }
+            }
+        }
+    }
+
+    @Test
+    void whatAGuestRemovesIsNotKeptByTheCacheOfTheHost() throws Exception {
+        Path socket = directory.resolve("s");
+        try (MountedTarget target = start(",socket=" + socket);
+                FrontEnd frontEnd = FrontEnd.connect(socket, GUEST)) {
+            FuseClient guest = new FuseClient(frontEnd);
+            guest.init();
+            Path dir = Files.createDirectory(mount.resolve("dir"));
+            long free = guest.statfs().bfree();
+            for (int i = 0; i < 20; i++) {
+                Files.write(dir.resolve("removed-" + i), new byte[1 << 20]);
+                Files.write(dir.resolve("replaced-" + i), new byte[1 << 20]);
+            }
+            Files.createFile(dir.resolve("empty"));
+            assertTrue(guest.statfs().bfree() <= free - 40 * 256);
+            long parent = guest.lookup(FuseClient.ROOT, "dir").nodeid();
+            for (int i = 0; i < 20; i++) {
+                guest.unlink(parent, "removed-" + i);
+                guest.link(guest.lookup(parent, "empty").nodeid(), parent, "new-" + i);
+                guest.rename(parent, "new-" + i, parent, "replaced-" + i, 0);
+            }
+            target.await("free space", () -> {
+                try {
+                    return guest.statfs().bfree() > free - 256;
+                } catch (IOException e) {
+                    throw new java.io.UncheckedIOException(e);
+                }
+            });
+        }
+    }
+
     @Test
     void aKilledTargetLeavesADeadMountThatTheNextOneClears() throws Exception {
         byte[] data = random(4, 300_000);

@@ -1,0 +1,202 @@
+package io.vhostfs.hostmount;
+
+import static io.vhostfs.fuse.FuseConstants.*;
+import static io.vhostfs.fuse.FuseWire.*;
+
+import io.vhostfs.fuse.ChangeFeed;
+import io.vhostfs.fuse.FuseSession;
+import io.vhostfs.memory.Memory;
+import io.vhostfs.os.Libc;
+import io.vhostfs.os.LibcConstants;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.concurrent.atomic.AtomicLongArray;
+import java.util.concurrent.locks.LockSupport;
+import org.jctools.queues.varhandle.MpmcVarHandleArrayQueue;
+import org.jctools.queues.varhandle.MpscVarHandleArrayQueue;
+
+/**
+ * Tells the kernel to drop what it has cached of files that other clients change.
+ *
+ * <p>Invariant: after a change was heard of, the kernel is told, unless the queue was full; then it is told that every name
+ * may be stale. On a thread of its own: the kernel waits in the notification for pages and directories that requests have
+ * locked which only a reactor can answer. Changes are heard of on any reactor, without waiting and without garbage.
+ */
+final class Invalidator implements ChangeFeed.Listener {
+    /** Changes that wait to be told: what a guest does in the time of some notifications. */
+    private static final int CAPACITY = 1024;
+
+    /** Inodes of which a change waits to be told need not be queued again; a power of two. */
+    private static final int MARKS = 1024;
+
+    private static final int NAME_BYTES = LibcConstants.NAME_MAX + 1;
+    private static final int MESSAGE_BYTES = FUSE_OUT_HEADER_SIZE
+            + Math.max(FUSE_NOTIFY_INVAL_INODE_OUT_SIZE, FUSE_NOTIFY_INVAL_ENTRY_OUT_SIZE)
+            + NAME_BYTES;
+
+    /** The first minor version with {@code FUSE_NOTIFY_INC_EPOCH}. */
+    private static final int EPOCH_MINOR = 44;
+
+    /** Attributes only: {@code fuse_notify_inval_inode_out.off}. */
+    private static final long NO_DATA = -1;
+
+    private static final class Change {
+        final long name;
+        long nodeid;
+        boolean data;
+        /** 0: of an inode. */
+        int nameLength;
+
+        Change(long name) {
+            this.name = name;
+        }
+    }
+
+    private final FuseSession session;
+    private final int fd;
+    private final Thread thread;
+
+    /** Keeps the names' memory and the message's alive. */
+    private final MemorySegment memory = Arena.ofAuto().allocate((long) CAPACITY * NAME_BYTES + MESSAGE_BYTES, 64);
+
+    private final long message = memory.address() + (long) CAPACITY * NAME_BYTES;
+    private final MpmcVarHandleArrayQueue<Change> free = new MpmcVarHandleArrayQueue<>(CAPACITY);
+    private final MpscVarHandleArrayQueue<Change> queue = new MpscVarHandleArrayQueue<>(CAPACITY);
+    private final AtomicLongArray marks = new AtomicLongArray(MARKS);
+    private volatile boolean lost;
+    private volatile boolean parked;
+    private volatile boolean stopping;
+
+    /** {@code fd}: a channel of the mount. */
+    Invalidator(String name, FuseSession session, int fd) {
+        this.session = session;
+        this.fd = fd;
+        for (int i = 0; i < CAPACITY; i++) {
+            free.offer(new Change(memory.address() + (long) i * NAME_BYTES));
+        }
+        thread = Thread.ofPlatform().daemon(true).name("invalidate " + name).unstarted(this::run);
+    }
+
+    void start() {
+        thread.start();
+    }
+
+    /** Waits for the notification under way, which may wait for requests: reactors must still answer. */
+    void stop() throws InterruptedException {
+        stopping = true;
+        LockSupport.unpark(thread);
+        thread.join();
+    }
+
+    // --- on reactors
+
+    @Override
+    public void onChanged(long nodeid, boolean data) {
+        long mark = mark(nodeid, data);
+        int index = markIndex(nodeid);
+        long waiting = marks.get(index);
+        if (waiting == mark || waiting == mark(nodeid, true)) {
+            return;
+        }
+        Change change = free.poll();
+        if (change != null) {
+            marks.set(index, mark);
+            change.nodeid = nodeid;
+            change.data = data;
+            change.nameLength = 0;
+        }
+        put(change);
+    }
+
+    @Override
+    public void onNameGone(long directoryNodeid, long nameAddress, int nameLength) {
+        Change change = free.poll();
+        if (change != null) {
+            change.nodeid = directoryNodeid;
+            change.nameLength = nameLength;
+            Memory.copy(nameAddress, change.name, nameLength);
+            Memory.putByte(change.name + nameLength, (byte) 0);
+        }
+        put(change);
+    }
+
+    private void put(@org.jspecify.annotations.Nullable Change change) {
+        if (change == null || !queue.offer(change)) {
+            lost = true;
+        }
+        if (parked) {
+            LockSupport.unpark(thread);
+        }
+    }
+
+    private static long mark(long nodeid, boolean data) {
+        return nodeid << 1 | (data ? 1 : 0);
+    }
+
+    private static int markIndex(long nodeid) {
+        return (int) (nodeid & (MARKS - 1));
+    }
+
+    // --- on the thread
+
+    private void run() {
+        while (!stopping) {
+            Change change = queue.poll();
+            if (change != null) {
+                tell(change);
+                free.offer(change);
+            } else if (lost) {
+                lost = false;
+                tellLoss();
+            } else {
+                park();
+            }
+        }
+    }
+
+    private void park() {
+        parked = true;
+        if (queue.isEmpty() && !lost && !stopping) {
+            LockSupport.park(this);
+        }
+        parked = false;
+    }
+
+    private void tell(Change change) {
+        if (change.nameLength != 0) {
+            tellNameGone(change);
+            return;
+        }
+        // What changes from here on is queued again.
+        marks.compareAndSet(markIndex(change.nodeid), mark(change.nodeid, change.data), 0);
+        long body = message + FUSE_OUT_HEADER_SIZE;
+        Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_INO_OFFSET, change.nodeid);
+        Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_OFF_OFFSET, change.data ? 0 : NO_DATA);
+        Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_LEN_OFFSET, 0);
+        send(FUSE_NOTIFY_INVAL_INODE, FUSE_NOTIFY_INVAL_INODE_OUT_SIZE);
+    }
+
+    private void tellNameGone(Change change) {
+        long body = message + FUSE_OUT_HEADER_SIZE;
+        Memory.putLong(body + FUSE_NOTIFY_INVAL_ENTRY_OUT_PARENT_OFFSET, change.nodeid);
+        Memory.putInt(body + FUSE_NOTIFY_INVAL_ENTRY_OUT_NAMELEN_OFFSET, change.nameLength);
+        Memory.putInt(body + FUSE_NOTIFY_INVAL_ENTRY_OUT_FLAGS_OFFSET, 0);
+        Memory.copy(change.name, body + FUSE_NOTIFY_INVAL_ENTRY_OUT_SIZE, change.nameLength + 1L);
+        send(FUSE_NOTIFY_INVAL_ENTRY, FUSE_NOTIFY_INVAL_ENTRY_OUT_SIZE + change.nameLength + 1);
+    }
+
+    private void tellLoss() {
+        if (session.minorVersion() >= EPOCH_MINOR) {
+            send(FUSE_NOTIFY_INC_EPOCH, 0);
+        }
+    }
+
+    /** Errors are the usual case: ENOENT, the kernel has cached nothing; ENODEV, the mount is gone. */
+    private void send(int code, int bodyBytes) {
+        int length = FUSE_OUT_HEADER_SIZE + bodyBytes;
+        Memory.putInt(message + FUSE_OUT_HEADER_LEN_OFFSET, length);
+        Memory.putInt(message + FUSE_OUT_HEADER_ERROR_OFFSET, code);
+        Memory.putLong(message + FUSE_OUT_HEADER_UNIQUE_OFFSET, 0);
+        Libc.write(fd, message, length);
+    }
+}
