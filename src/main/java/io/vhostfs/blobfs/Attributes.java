@@ -81,7 +81,7 @@ final class Attributes {
         }
         r.handle = opened.handle();
         inode.fill(r.attributes);
-        if (r.operation == FsOp.CREATE) {
+        if (r.operation == FsOp.CREATE || r.operation == FsOp.TMPFILE) {
             ((BlobFsClient) r.client).addReference(inode.number);
         }
     }

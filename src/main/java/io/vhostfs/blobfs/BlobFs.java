@@ -234,6 +234,7 @@ public final class BlobFs implements FileSystem {
             case FsOp.RENAME -> renames.rename(r, client);
             case FsOp.LINK -> namespace.link(r, client);
             case FsOp.CREATE -> namespace.create(r, client);
+            case FsOp.TMPFILE -> namespace.makeNameless(r, client);
             case FsOp.RELEASE, FsOp.RELEASEDIR -> release(r, client);
             case FsOp.STATFS -> statistics(r, client);
             case FsOp.SYNCFS -> syncAll(r);

@@ -93,6 +93,8 @@ final class Inode implements Message {
     boolean dirty;
     /** Being removed from the tree. */
     boolean purging;
+    /** Without a name since it was made, and may get one. */
+    boolean linkable;
 
     int handles;
     int pins;
@@ -339,6 +341,7 @@ final class Inode implements Message {
         touched = true;
         dirty = false;
         purging = false;
+        linkable = false;
         waking = false;
         handles = 0;
         pins = 0;

@@ -244,6 +244,47 @@ final class Namespace {
         return BlobStore.OK;
     }
 
+    /** A new file that has no name: an orphan from the start. */
+    int makeNameless(FsRequest r, BlobFsClient client) {
+        Inode dir = liveDirectory(client, r.inode);
+        if (dir == null) {
+            return volume.status;
+        }
+        if (!client.hasRoomForHandle()) {
+            return -Errno.ENFILE;
+        }
+        if (!client.hasRoomForReference()) {
+            return -Errno.ENOMEM;
+        }
+        long number = volume.nextInodeNumber();
+        int s = volume.prepareInode(number);
+        if (s == BlobStore.OK) {
+            s = volume.prepareInodeNumber();
+        }
+        if (s == BlobStore.OK) {
+            s = store.prepare(Items.SYSTEM, Items.orphanKey(number), Items.ORPHAN_SIZE);
+        }
+        if (s == BlobStore.OK) {
+            s = store.begin(BlobStore.logBytes(Items.INODE_SIZE)
+                    + BlobStore.logBytes(Items.ORPHAN_SIZE)
+                    + volume.inodeNumberLogBytes());
+        }
+        if (s != BlobStore.OK) {
+            return s;
+        }
+        Inode inode = newInode(r, dir, Modes.S_IFREG | (r.mode & Modes.PERMISSIONS), 0, volume.now());
+        volume.putInode(inode);
+        inode.beginChange();
+        inode.links = 0;
+        inode.endChange();
+        inode.linkable = (r.flags & LibcConstants.O_EXCL) == 0;
+        putOrphan(inode);
+        store.end();
+        volume.changed(inode);
+        attributes.setOpened(r, inode, client.open(inode));
+        return BlobStore.OK;
+    }
+
     private int prepareMake(FsRequest r, Inode dir, int mode, boolean isDirectory) {
         long number = volume.nextInodeNumber();
         int logBytes =
@@ -294,7 +335,7 @@ final class Namespace {
     }
 
     /** Between begin and end: the inode object of a new inode. */
-    private Inode newInode(FsRequest r, Inode dir, int mode, int device, long now) {
+    Inode newInode(FsRequest r, Inode dir, int mode, int device, long now) {
         Inode inode = volume.inodes.obtain();
         boolean isDirectory = (mode & Modes.S_IFMT) == Modes.S_IFDIR;
         boolean inheritsGroup = (dir.mode & LibcConstants.S_ISGID) != 0;
@@ -333,7 +374,7 @@ final class Namespace {
         }
         int s = inode.isDirectory()
                 ? -Errno.EPERM
-                : inode.links == 0
+                : inode.links == 0 && !inode.linkable
                         ? -Errno.ENOENT
                         : inode.links >= Limits.MAX_LINKS ? -Errno.EMLINK : findPlace(dir, r.nameAddress, r.nameLength);
         if (s == BlobStore.OK) {
@@ -342,11 +383,22 @@ final class Namespace {
         if (s == BlobStore.OK) {
             s = volume.prepareInode(inode.number);
         }
+        boolean first = inode.links == 0;
+        if (s == BlobStore.OK && first) {
+            s = store.prepareDelete(Items.SYSTEM, Items.orphanKey(inode.number));
+        }
         if (s == BlobStore.OK) {
-            s = store.begin(Directory.logBytes(r.nameLength) + BlobStore.logBytes(Items.INODE_SIZE));
+            s = store.begin(Directory.logBytes(r.nameLength)
+                    + BlobStore.logBytes(Items.INODE_SIZE)
+                    + (first ? BlobStore.logBytes(0) : 0));
         }
         if (s != BlobStore.OK) {
             return s;
+        }
+        if (first) {
+            store.delete(Items.SYSTEM, Items.orphanKey(inode.number));
+            volume.unlistOrphan(inode);
+            inode.linkable = false;
         }
         long now = volume.now();
         int type = Modes.directoryType(inode.mode);
@@ -448,12 +500,17 @@ final class Namespace {
         inode.links = isLastLink(inode) ? 0 : inode.links - 1;
         inode.endChange();
         if (inode.links == 0) {
-            Items.encodeOrphan(volume.scratch, Items.ORPHAN_UNLINKED);
-            store.put(Items.SYSTEM, Items.orphanKey(inode.number), volume.scratch, Items.ORPHAN_SIZE);
-            volume.addOrphan(inode);
+            putOrphan(inode);
         } else {
             volume.putInode(inode);
         }
+    }
+
+    /** Between begin and end: the inode has no link. */
+    private void putOrphan(Inode inode) {
+        Items.encodeOrphan(volume.scratch, Items.ORPHAN_UNLINKED);
+        store.put(Items.SYSTEM, Items.orphanKey(inode.number), volume.scratch, Items.ORPHAN_SIZE);
+        volume.addOrphan(inode);
     }
 
     // --- symbolic links

@@ -39,8 +39,9 @@ final class Renames {
 
     int rename(FsRequest r, BlobFsClient client) {
         int flags = r.flags;
-        int known = LibcConstants.RENAME_NOREPLACE | LibcConstants.RENAME_EXCHANGE;
-        if ((flags & ~known) != 0 || flags == known) {
+        int alone = LibcConstants.RENAME_EXCHANGE;
+        int known = alone | LibcConstants.RENAME_NOREPLACE | LibcConstants.RENAME_WHITEOUT;
+        if ((flags & ~known) != 0 || ((flags & alone) != 0 && flags != alone)) {
             return -Errno.EINVAL;
         }
         Inode from = volume.directory(client, r.inode);
@@ -164,10 +165,12 @@ final class Renames {
     private int move(FsRequest r, Inode from, Inode to, Inode source, @Nullable Inode target) {
         boolean moves = source.isDirectory() && from != to;
         boolean losesDirectory = target != null && target.isDirectory();
+        boolean leavesWhiteout = (r.flags & LibcConstants.RENAME_WHITEOUT) != 0;
         int s = directory.prepareEntry(to.number, targetKey, r.name2Length);
         int logBytes = Directory.logBytes(r.name2Length) + BlobStore.logBytes(0);
         if (s == BlobStore.OK) {
-            s = store.prepareDelete(from.number, sourceKey);
+            s = leavesWhiteout ? prepareWhiteout(r, from) : store.prepareDelete(from.number, sourceKey);
+            logBytes += leavesWhiteout ? whiteoutLogBytes(r) : 0;
         }
         if (s == BlobStore.OK && target != null) {
             s = namespace.prepareDropLink(target);
@@ -188,7 +191,11 @@ final class Renames {
             return s;
         }
         long now = volume.now();
-        store.delete(from.number, sourceKey);
+        if (leavesWhiteout) {
+            putWhiteout(r, from, now);
+        } else {
+            store.delete(from.number, sourceKey);
+        }
         directory.putEntry(to.number, targetKey, sourceNumber, sourceType, r.name2Address, r.name2Length);
         if (target != null) {
             namespace.dropLink(target, now);
@@ -207,6 +214,27 @@ final class Renames {
             orphans.released(target);
         }
         return BlobStore.OK;
+    }
+
+    private int prepareWhiteout(FsRequest r, Inode from) {
+        int s = directory.prepareEntry(from.number, sourceKey, r.nameLength);
+        if (s == BlobStore.OK) {
+            s = volume.prepareInode(volume.nextInodeNumber());
+        }
+        return s == BlobStore.OK ? volume.prepareInodeNumber() : s;
+    }
+
+    private int whiteoutLogBytes(FsRequest r) {
+        return Directory.logBytes(r.nameLength) + BlobStore.logBytes(Items.INODE_SIZE) + volume.inodeNumberLogBytes();
+    }
+
+    /** A character device 0/0, as overlayfs marks what is hidden below. */
+    private void putWhiteout(FsRequest r, Inode from, long now) {
+        Inode whiteout = namespace.newInode(r, from, LibcConstants.S_IFCHR, 0, now);
+        int type = Modes.directoryType(whiteout.mode);
+        directory.putEntry(from.number, sourceKey, whiteout.number, type, r.nameAddress, r.nameLength);
+        volume.putInode(whiteout);
+        volume.changed(whiteout);
     }
 
     private int exchange(FsRequest r, Inode from, Inode to, Inode source, Inode target) {

@@ -523,6 +523,13 @@ final class Volume {
 
     /** The inode is gone from the tree: forgets it. */
     void dropOrphan(Inode inode) {
+        unlistOrphan(inode);
+        clean(inode);
+        inodes.remove(inode);
+    }
+
+    /** The inode has got a link, or goes. */
+    void unlistOrphan(Inode inode) {
         Inode next = inode.orphanNext;
         Inode previous = inode.orphanPrevious;
         if (previous == null) {
@@ -535,7 +542,5 @@ final class Volume {
         }
         inode.orphanNext = null;
         inode.orphanPrevious = null;
-        clean(inode);
-        inodes.remove(inode);
     }
 }

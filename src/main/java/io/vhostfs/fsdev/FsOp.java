@@ -27,7 +27,10 @@ public final class FsOp {
     public static final int UNLINK = 9;
     /** inode (directory), name. */
     public static final int RMDIR = 10;
-    /** inode (old directory), name, inode2 (new directory), name2, flags (RENAME_*). */
+    /**
+     * inode (old directory), name, inode2 (new directory), name2, flags (RENAME_*); with RENAME_WHITEOUT, uid and gid of
+     * the whiteout.
+     */
     public static final int RENAME = 11;
     /** inode2 (existing inode), inode (new directory), name → entry. */
     public static final int LINK = 12;
@@ -66,12 +69,18 @@ public final class FsOp {
     public static final int RELEASEDIR = 26;
     /** inode (directory), name, mode (after umask), flags (O_*), killPrivileges → entry and handle. Opens when it exists, unless O_EXCL. */
     public static final int CREATE = 27;
-    /** inode, handle, offset, length, mode (FALLOC_FL_*). */
+    /** inode, handle, offset, length, mode (FALLOC_FL_*), killPrivileges. */
     public static final int FALLOCATE = 28;
     /** inode, handle, offset, flags (SEEK_DATA, SEEK_HOLE) → count (the offset found). */
     public static final int LSEEK = 29;
     /** Everything of the file system is durable when complete. */
     public static final int SYNCFS = 30;
+
+    /**
+     * inode (directory), mode (after umask), flags (O_*) → entry and handle of a new file without a name. LINK may give it
+     * one, unless flags has O_EXCL.
+     */
+    public static final int TMPFILE = 31;
 
     private FsOp() {}
 }

@@ -50,6 +50,7 @@ public final class ChangeFeed {
     void publish(FuseSession from, FuseRequest r) {
         switch (r.opcode) {
             case FUSE_WRITE, FUSE_FALLOCATE -> changed(from, r.inode, true);
+            case FUSE_COPY_FILE_RANGE, FUSE_COPY_FILE_RANGE_64 -> changed(from, r.inode2, true);
             case FUSE_SETATTR -> changed(from, r.inode, (r.valid & FsRequest.SET_SIZE) != 0);
             case FUSE_SETXATTR, FUSE_REMOVEXATTR -> changed(from, r.inode, false);
             case FUSE_OPEN -> truncated(from, r, r.inode);

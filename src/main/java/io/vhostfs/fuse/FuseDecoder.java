@@ -54,10 +54,10 @@ final class FuseDecoder {
     private static final long ACL_NAME_8 = 0x6c63615f7869736fL; // "osix_acl"
 
     /** Bytes of arguments in front of names and data, by opcode; -1: not built. */
-    private static final int[] ARGUMENT_BYTES = new int[FUSE_STATX + 1];
+    private static final int[] ARGUMENT_BYTES = new int[FUSE_COPY_FILE_RANGE_64 + 1];
 
     /** Bytes behind the reply's header, by opcode; data not counted. */
-    private static final int[] BODY_BYTES = new int[FUSE_STATX + 1];
+    private static final int[] BODY_BYTES = new int[FUSE_COPY_FILE_RANGE_64 + 1];
 
     private static final int NO_REPLY = -FUSE_OUT_HEADER_SIZE;
 
@@ -100,6 +100,9 @@ final class FuseDecoder {
         operation(FUSE_READDIRPLUS, FUSE_READ_IN_SIZE, 0);
         operation(FUSE_RENAME2, FUSE_RENAME2_IN_SIZE, 0);
         operation(FUSE_LSEEK, FUSE_LSEEK_IN_SIZE, FUSE_LSEEK_OUT_SIZE);
+        operation(FUSE_COPY_FILE_RANGE, FUSE_COPY_FILE_RANGE_IN_SIZE, FUSE_WRITE_OUT_SIZE);
+        operation(FUSE_COPY_FILE_RANGE_64, FUSE_COPY_FILE_RANGE_IN_SIZE, FUSE_COPY_FILE_RANGE_OUT_SIZE);
+        operation(FUSE_TMPFILE, FUSE_CREATE_IN_SIZE, FUSE_ENTRY_OUT_SIZE + FUSE_OPEN_OUT_SIZE);
         operation(FUSE_SYNCFS, FUSE_SYNCFS_IN_SIZE, 0);
         operation(FUSE_STATX, FUSE_STATX_IN_SIZE, FUSE_STATX_OUT_SIZE);
     }
@@ -163,8 +166,9 @@ final class FuseDecoder {
             case FUSE_REMOVEXATTR -> removeExtendedAttribute(r);
             case FUSE_OPENDIR -> submit(r, FsOp.OPENDIR);
             case FUSE_RELEASEDIR -> withHandle(r, FsOp.RELEASEDIR);
-            case FUSE_FALLOCATE -> allocate(r);
+            case FUSE_FALLOCATE -> allocate(r, s);
             case FUSE_LSEEK -> seek(r);
+            case FUSE_TMPFILE -> createNameless(r, s);
             case FUSE_SYNCFS -> submit(r, FsOp.SYNCFS);
             default -> CONTROL;
         };
@@ -216,14 +220,23 @@ final class FuseDecoder {
         return withHandle(r, FsOp.WRITE);
     }
 
-    private static int allocate(FuseRequest r) {
+    private static int allocate(FuseRequest r, FuseState s) {
         r.offset = r.argumentLong(FUSE_FALLOCATE_IN_OFFSET_OFFSET);
         r.length = r.argumentLong(FUSE_FALLOCATE_IN_LENGTH_OFFSET);
         r.mode = r.argumentInt(FUSE_FALLOCATE_IN_MODE_OFFSET);
+        r.killPrivileges = killsWithoutBeingTold(r, s);
         if (r.offset < 0 || r.length <= 0) {
             return -Errno.EINVAL;
         }
         return r.offset > Long.MAX_VALUE - r.length ? -Errno.EFBIG : withHandle(r, FsOp.FALLOCATE);
+    }
+
+    /**
+     * With FUSE_HANDLE_KILLPRIV_V2 no flag says whether fallocate(2) or copy_file_range(2) is to clear the set-ID bits: who
+     * has CAP_FSETID keeps them, and that is root for us.
+     */
+    static boolean killsWithoutBeingTold(FuseRequest r, FuseState s) {
+        return s.killPrivileges && r.uid != 0;
     }
 
     private static int seek(FuseRequest r) {
@@ -287,6 +300,13 @@ final class FuseDecoder {
         r.killPrivileges = (r.argumentInt(FUSE_CREATE_IN_OPEN_FLAGS_OFFSET) & FUSE_OPEN_KILL_SUIDGID) != 0;
         int status = takeNewName(r, FUSE_CREATE_IN_SIZE);
         return status != 0 ? status : submit(r, FsOp.CREATE);
+    }
+
+    /** The name in the message stands for none. */
+    private static int createNameless(FuseRequest r, FuseState s) {
+        r.flags = openFlags(r.argumentInt(FUSE_CREATE_IN_FLAGS_OFFSET), s);
+        r.mode = S_IFREG | (r.argumentInt(FUSE_CREATE_IN_MODE_OFFSET) & PERMISSION_BITS);
+        return submit(r, FsOp.TMPFILE);
     }
 
     private static int makeNode(FuseRequest r) {

@@ -28,12 +28,12 @@ final class FuseEncoder {
         }
         return switch (request.opcode) {
             case FUSE_READ, FUSE_READLINK -> request.replyHeader((int) request.count, 0);
-            case FUSE_WRITE -> replyWrite(request);
+            case FUSE_WRITE, FUSE_COPY_FILE_RANGE, FUSE_COPY_FILE_RANGE_64 -> replyWrite(request);
             case FUSE_GETATTR, FUSE_SETATTR -> replyAttributes(request);
             case FUSE_LOOKUP, FUSE_SYMLINK, FUSE_MKNOD, FUSE_MKDIR, FUSE_LINK -> replyEntry(request);
             case FUSE_OPEN -> replyOpen(request, request.state.openFlags);
             case FUSE_OPENDIR -> replyOpen(request, request.state.openDirectoryFlags);
-            case FUSE_CREATE -> replyCreate(request);
+            case FUSE_CREATE, FUSE_TMPFILE -> replyCreate(request);
             case FUSE_READDIR, FUSE_READDIRPLUS -> replyListing(request);
             case FUSE_GETXATTR, FUSE_LISTXATTR -> replyExtendedAttribute(request);
             case FUSE_STATX -> replyStatx(request);

@@ -3,6 +3,7 @@ package io.vhostfs.fuse;
 import static io.vhostfs.fuse.FuseConstants.*;
 import static io.vhostfs.fuse.FuseWire.*;
 
+import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.fsdev.FsClient;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
@@ -32,9 +33,7 @@ final class FuseInit {
             | FUSE_MAX_PAGES
             | FUSE_CACHE_SYMLINKS
             | FUSE_HANDLE_KILLPRIV_V2
-            | FUSE_INIT_EXT
-            | FUSE_NO_EXPORT_SUPPORT
-            | FUSE_ALLOW_IDMAP;
+            | FUSE_INIT_EXT;
 
     /** Linux's unit for max_pages is the client's page; ours is the smallest of them. */
     private static final int PAGE_BYTES = 4096;
@@ -60,7 +59,7 @@ final class FuseInit {
         int minor = request.argumentInt(FUSE_INIT_IN_MINOR_OFFSET);
         int agreedMinor =
                 Integer.compareUnsigned(minor, FUSE_KERNEL_MINOR_VERSION) < 0 ? minor : FUSE_KERNEL_MINOR_VERSION;
-        return FuseState.agreed(client, options, agreedMinor, offered(request) & wanted(options));
+        return FuseState.agreed(client, options, agreedMinor, offered(request) & wanted(client, options));
     }
 
     private static long offered(FuseRequest request) {
@@ -72,9 +71,13 @@ final class FuseInit {
                 : flags & ~FUSE_INIT_EXT;
     }
 
-    private static long wanted(FuseOptions options) {
+    private static long wanted(FsClient client, FuseOptions options) {
+        boolean seesEverything = client.rootInode() == FileSystem.ROOT_INODE;
         return ALWAYS
+                | (seesEverything ? FUSE_EXPORT_SUPPORT : FUSE_NO_EXPORT_SUPPORT)
                 | (options.writebackCache() ? FUSE_WRITEBACK_CACHE : 0)
+                // With it only requests that make an inode say who asks.
+                | (options.isLocal() ? 0 : FUSE_ALLOW_IDMAP)
                 | (options.invalidateChangedData() ? FUSE_AUTO_INVAL_DATA : FUSE_EXPLICIT_INVAL_DATA);
     }
 

@@ -15,6 +15,7 @@ package io.vhostfs.fuse;
  * @param maxReadaheadBytes upper limit for the kernel's read-ahead
  * @param maxBackground requests the kernel may have under way that no caller waits for (read-ahead, write-back,
  *     asynchronous direct I/O); at most 65,535
+ * @param isLocal the client is this host's kernel, through {@code /dev/fuse}
  */
 public record FuseOptions(
         boolean writebackCache,
@@ -26,7 +27,8 @@ public record FuseOptions(
         boolean answerFlush,
         int maxWriteBytes,
         int maxReadaheadBytes,
-        int maxBackground) {
+        int maxBackground,
+        boolean isLocal) {
     /** Pages of 4 KiB in one request: what Linux takes at most ({@code FUSE_MAX_MAX_PAGES}). */
     public static final int MAX_WRITE_BYTES = 256 * 4096;
 
@@ -48,13 +50,30 @@ public record FuseOptions(
                 false,
                 MAX_WRITE_BYTES,
                 MAX_READAHEAD_BYTES,
-                MAX_BACKGROUND);
+                MAX_BACKGROUND,
+                false);
     }
 
     /** Several clients change the tree: names and attributes are asked for each time, data is checked at open. */
     public static FuseOptions shared() {
         return new FuseOptions(
-                false, false, true, 0, 0, 0, false, MAX_WRITE_BYTES, MAX_READAHEAD_BYTES, MAX_BACKGROUND);
+                false, false, true, 0, 0, 0, false, MAX_WRITE_BYTES, MAX_READAHEAD_BYTES, MAX_BACKGROUND, false);
+    }
+
+    /** The same for a mount on this host. */
+    public FuseOptions onThisHost() {
+        return new FuseOptions(
+                writebackCache,
+                keepCache,
+                invalidateChangedData,
+                entryTimeoutNs,
+                negativeTimeoutNs,
+                attributeTimeoutNs,
+                answerFlush,
+                maxWriteBytes,
+                maxReadaheadBytes,
+                maxBackground,
+                true);
     }
 
     public FuseOptions {

@@ -73,6 +73,15 @@ public abstract class FuseRequest extends FsRequest {
     int forgetIndex;
     int forgetCount;
 
+    // COPY_FILE_RANGE: see FileCopy.
+    long copyInode;
+    long copyHandle;
+    long copyOffset;
+    long copyHandle2;
+    long copyOffset2;
+    long copyLength;
+    long copied;
+
     private final FuseSession session;
 
     /** Keeps the scratch memory alive as long as the request. */

@@ -125,7 +125,13 @@ public final class FuseSession {
     /** The file system is done with a request: the bytes of its reply, or {@link #PENDING} when there is more to do. */
     int complete(FuseRequest request, int status) {
         try {
-            int reply = request.opcode == FUSE_BATCH_FORGET ? forgetOn(request) : answer(request, status);
+            int reply =
+                    switch (request.opcode) {
+                        case FUSE_BATCH_FORGET -> forgetOn(request);
+                        case FUSE_COPY_FILE_RANGE, FUSE_COPY_FILE_RANGE_64 ->
+                            copy(request, FileCopy.advance(request, status));
+                        default -> answer(request, status);
+                    };
             Memory.deliverFault();
             return reply;
         } catch (InternalError truncated) {
@@ -185,6 +191,7 @@ public final class FuseSession {
             case FUSE_INIT -> init(request);
             case FUSE_DESTROY -> renew(request);
             case FUSE_BATCH_FORGET -> forgetFirst(request);
+            case FUSE_COPY_FILE_RANGE, FUSE_COPY_FILE_RANGE_64 -> copy(request, FileCopy.start(request, this));
             default -> 0;
         };
     }
@@ -242,6 +249,20 @@ public final class FuseSession {
 
     private int replyRenewed(FuseRequest request) {
         return request.opcode == FUSE_INIT ? FuseInit.reply(request, request.state, options) : request.replyStatus(0);
+    }
+
+    // --- COPY_FILE_RANGE: reads and writes in turn
+
+    private int copy(FuseRequest request, int step) {
+        int s = step;
+        while (s == FileCopy.SUBMIT) {
+            int status = fileSystem.submit(request);
+            if (status == FileSystem.PENDING) {
+                return PENDING;
+            }
+            s = FileCopy.advance(request, status);
+        }
+        return answer(request, s);
     }
 
     // --- BATCH_FORGET: one FORGET after the other

@@ -267,5 +267,15 @@ public final class FuseWire {
     public static final int FUSE_NOTIFY_INVAL_ENTRY_OUT_NAMELEN_OFFSET = 8;
     public static final int FUSE_NOTIFY_INVAL_ENTRY_OUT_FLAGS_OFFSET = 12;
 
+    public static final int FUSE_COPY_FILE_RANGE_IN_SIZE = 56;
+    public static final int FUSE_COPY_FILE_RANGE_IN_FH_IN_OFFSET = 0;
+    public static final int FUSE_COPY_FILE_RANGE_IN_OFF_IN_OFFSET = 8;
+    public static final int FUSE_COPY_FILE_RANGE_IN_NODEID_OUT_OFFSET = 16;
+    public static final int FUSE_COPY_FILE_RANGE_IN_FH_OUT_OFFSET = 24;
+    public static final int FUSE_COPY_FILE_RANGE_IN_OFF_OUT_OFFSET = 32;
+    public static final int FUSE_COPY_FILE_RANGE_IN_LEN_OFFSET = 40;
+    public static final int FUSE_COPY_FILE_RANGE_IN_FLAGS_OFFSET = 48;
+    public static final int FUSE_COPY_FILE_RANGE_OUT_SIZE = 8;
+
     private FuseWire() {}
 }

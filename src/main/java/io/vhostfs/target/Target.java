@@ -102,7 +102,7 @@ public final class Target implements AutoCloseable {
                 new HostMount.Config(share.tag(), share.mount(), share.queues(), share.privileged()),
                 store.fileSystem(),
                 root,
-                VirtioFsDevice.optionsOf(share),
+                VirtioFsDevice.optionsOf(share).onThisHost(),
                 store.changes(),
                 fromHome(store.fileSystem().home())));
     }

@@ -205,10 +205,36 @@ class NamespaceTest {
         assertEquals(0, client.getattr(d).linkCount);
         assertEquals(3, client.getattr(ROOT).linkCount);
         assertEquals(-Errno.EBUSY, client.tryRename(ROOT, ".", ROOT, "z", 0));
-        assertEquals(-Errno.EINVAL, client.tryRename(ROOT, "d", ROOT, "z", LibcConstants.RENAME_WHITEOUT));
+        for (int flag : new int[] {LibcConstants.RENAME_NOREPLACE, LibcConstants.RENAME_WHITEOUT}) {
+            assertEquals(-Errno.EINVAL, client.tryRename(ROOT, "d", ROOT, "z", flag | LibcConstants.RENAME_EXCHANGE));
+        }
+    }
+
+    @Test
+    void aRenameMayLeaveAWhiteout() {
+        long file = client.create(ROOT, "f");
+        long d = client.mkdir(ROOT, "d");
+        long sub = client.mkdir(ROOT, "sub");
+        client.create(sub, "over");
+        int whiteout = LibcConstants.RENAME_WHITEOUT;
+        client.request.uid = 7;
+        client.request.gid = 8;
+        assertEquals(0, client.tryRename(ROOT, "f", sub, "over", whiteout));
+        assertEquals(file, client.lookup(sub, "over"));
+        FsAttributes left = client.getattr(client.lookup(ROOT, "f"));
+        assertEquals(LibcConstants.S_IFCHR, left.mode);
+        assertEquals(0, left.deviceNumber);
+        assertEquals(1, left.linkCount);
+        assertEquals(7, left.uid);
+        assertEquals(8, left.gid);
+        assertEquals(0, client.tryRename(ROOT, "d", sub, "moved", whiteout | LibcConstants.RENAME_NOREPLACE));
+        assertEquals(d, client.lookup(sub, "moved"));
+        assertEquals(LibcConstants.S_IFCHR, client.getattr(client.lookup(ROOT, "d")).mode);
+        assertEquals(3, client.getattr(ROOT).linkCount);
+        assertEquals(3, client.getattr(sub).linkCount);
+        assertEquals(0, client.tryRename(ROOT, "f", ROOT, "g", whiteout), "a whiteout leaves one, too");
         assertEquals(
-                -Errno.EINVAL,
-                client.tryRename(ROOT, "d", ROOT, "z", LibcConstants.RENAME_NOREPLACE | LibcConstants.RENAME_EXCHANGE));
+                -Errno.EEXIST, client.tryRename(ROOT, "f", sub, "over", whiteout | LibcConstants.RENAME_NOREPLACE));
     }
 
     @Test

@@ -8,6 +8,7 @@ import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.fsdev.FsOp;
 import io.vhostfs.fsdev.FsRequest;
 import io.vhostfs.os.Errno;
+import io.vhostfs.os.LibcConstants;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -31,6 +32,65 @@ class OrphansTest {
             fixture.settle();
             assertEquals(-Errno.ESTALE, client.tryGetattr(file));
             assertTrue(fixture.store.availableBlocks() >= free - 2);
+        }
+    }
+
+    private static long makeNameless(FsTestClient client, int flags) {
+        client.request.inode = ROOT;
+        client.request.mode = 0640;
+        client.request.flags = flags;
+        assertEquals(0, client.call(FsOp.TMPFILE));
+        assertEquals(0, client.request.attributes.linkCount);
+        return client.request.attributes.inode;
+    }
+
+    @Test
+    void aFileWithoutANameGoesWithItsHandleUnlessItGetsOne() {
+        try (FsFixture fixture = new FsFixture(32 << 20)) {
+            FsTestClient client = fixture.newClient();
+            long gone = makeNameless(client, LibcConstants.O_RDWR);
+            long goneHandle = client.request.handle;
+            long named = makeNameless(client, LibcConstants.O_RDWR);
+            long namedHandle = client.request.handle;
+            long alone = makeNameless(client, LibcConstants.O_RDWR | LibcConstants.O_EXCL);
+            assertEquals(0, client.tryWrite(named, namedHandle, 0, new byte[100_000], 0));
+            assertEquals(-Errno.ENOENT, client.tryLink(alone, ROOT, "alone"));
+            assertEquals(0, client.tryLink(named, ROOT, "named"));
+            assertEquals(1, client.request.attributes.linkCount);
+            assertEquals(0, client.tryUnlink(ROOT, "named"));
+            assertEquals(-Errno.ENOENT, client.tryLink(named, ROOT, "again"), "once it had a name, it is as any other");
+            long kept = makeNameless(client, LibcConstants.O_RDWR);
+            assertEquals(0, client.tryLink(kept, ROOT, "kept"));
+            assertEquals(0, client.release(goneHandle));
+            client.forget(gone, 1);
+            fixture.settle();
+            assertEquals(-Errno.ESTALE, client.tryGetattr(gone));
+            fixture.fileSystem.detach(client.client);
+            fixture.settle();
+            fixture.unmount();
+            assertEquals(List.of(), Checks.run(fixture.device));
+            fixture.mount();
+            assertEquals(kept, fixture.newClient().lookup(ROOT, "kept"));
+        }
+    }
+
+    @Test
+    void aFileWithoutANameDoesNotOutliveACrash() {
+        try (FsFixture fixture = new FsFixture(32 << 20)) {
+            FsTestClient client = fixture.newClient();
+            long free = fixture.store.availableBlocks();
+            for (int i = 0; i < 10; i++) {
+                long file = makeNameless(client, LibcConstants.O_RDWR);
+                assertEquals(0, client.tryWrite(file, client.request.handle, 0, new byte[1 << 20], 0));
+            }
+            fixture.checkpoint();
+            fixture.crash();
+            fixture.mount();
+            fixture.settle();
+            assertTrue(fixture.store.availableBlocks() >= free - 2);
+            fixture.unmount();
+            assertEquals(List.of(), Checks.run(fixture.device));
+            fixture.mount();
         }
     }
 

@@ -204,11 +204,8 @@ class FuseDecoderTest {
             FUSE_INTERRUPT,
             FUSE_BMAP,
             FUSE_POLL,
-            FUSE_COPY_FILE_RANGE,
             FUSE_SETUPMAPPING,
             FUSE_REMOVEMAPPING,
-            FUSE_TMPFILE,
-            FUSE_COPY_FILE_RANGE_64,
             54,
             CUSE_INIT,
             1 << 20,
@@ -651,7 +648,8 @@ class FuseDecoderTest {
                 true,
                 o.maxWriteBytes(),
                 o.maxReadaheadBytes(),
-                o.maxBackground()));
+                o.maxBackground(),
+                false));
         client.init().ok();
     }
 

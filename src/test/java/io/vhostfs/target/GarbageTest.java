@@ -299,7 +299,7 @@ class GarbageTest {
     @Test
     void unknownOperationsAreNotImplemented() {
         for (int opcode :
-                new int[] {0, 7, 19, 51, 54, 63, 64, 100, CUSE_INIT, 65_536, Integer.MAX_VALUE, -1, Integer.MIN_VALUE
+                new int[] {0, 7, 19, 48, 54, 63, 64, 100, CUSE_INIT, 65_536, Integer.MAX_VALUE, -1, Integer.MIN_VALUE
                 }) {
             byte[] message = raw.message(opcode, FuseClient.ROOT, new byte[200]);
             assertEquals(-Errno.ENOSYS, send("opcode " + opcode, message, 0, 256), "opcode " + opcode);

@@ -1,0 +1,208 @@
+package io.vhostfs.hostmount;
+
+import static io.vhostfs.hostmount.SystemCalls.call;
+import static io.vhostfs.hostmount.SystemCalls.callInt;
+import static org.junit.jupiter.api.Assertions.*;
+
+import io.vhostfs.os.Errno;
+import io.vhostfs.os.Libc;
+import io.vhostfs.os.LibcConstants;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.Arrays;
+import java.util.Random;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** System calls that Java has no name for, on a mount; needs root. */
+@Tag("hostmount")
+class HostMountCallsTest {
+    private static final int O_TMPFILE = 0x400000 | LibcConstants.O_DIRECTORY;
+    private static final int AT_SYMLINK_FOLLOW = 0x400;
+    private static final int HANDLE_BYTES = 128;
+
+    @TempDir
+    Path directory;
+
+    private Path mount;
+
+    @BeforeEach
+    void makeMountPoint() throws IOException {
+        mount = Files.createDirectory(directory.toRealPath().resolve("mount"));
+        Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
+    }
+
+    @AfterEach
+    void clear() throws IOException, InterruptedException {
+        while (MountTable.read().at(mount) != null) {
+            MountedTarget.run(0, directory, "umount", "-l", mount.toString());
+        }
+    }
+
+    private MountedTarget start() throws IOException {
+        return MountedTarget.start(
+                directory,
+                "--bdev",
+                "file:" + directory.resolve("store") + ",size=256M",
+                "--share",
+                "tag=t,mount=" + mount);
+    }
+
+    private static int open(Path path, int flags) {
+        return callInt("open", path.toString(), flags | LibcConstants.O_CLOEXEC, 0640);
+    }
+
+    @Test
+    void aFileWithoutANameMayGetOne() throws Exception {
+        try (MountedTarget target = start()) {
+            int fd = open(mount, O_TMPFILE | LibcConstants.O_RDWR);
+            assertTrue(fd >= 0, () -> Errno.name(fd));
+            try (Arena arena = Arena.ofConfined()) {
+                assertEquals(5, call("write", fd, arena.allocateFrom("hello"), 5L));
+            }
+            try (var files = Files.list(mount)) {
+                assertEquals(0, files.count());
+            }
+            Path named = mount.resolve("named");
+            assertEquals(
+                    0,
+                    callInt(
+                            "linkat",
+                            LibcConstants.AT_FDCWD,
+                            "/proc/self/fd/" + fd,
+                            LibcConstants.AT_FDCWD,
+                            named.toString(),
+                            AT_SYMLINK_FOLLOW));
+            Libc.close(fd);
+            assertEquals("hello", Files.readString(named));
+            assertEquals(1, Files.getAttribute(named, "unix:nlink"));
+            assertEquals(0, target.stop());
+        }
+    }
+
+    @Test
+    void rangesAreCopied() throws Exception {
+        byte[] data = new byte[3_000_000];
+        new Random(1).nextBytes(data);
+        try (MountedTarget target = start();
+                Arena arena = Arena.ofConfined()) {
+            int from = open(Files.write(mount.resolve("from"), data), LibcConstants.O_RDONLY);
+            int to = open(Files.write(mount.resolve("to"), new byte[10_000]), LibcConstants.O_RDWR);
+            MemorySegment offsets = arena.allocate(16, 8);
+            offsets.set(ValueLayout.JAVA_LONG, 0, 777);
+            offsets.set(ValueLayout.JAVA_LONG, 8, 4_321);
+            long left = 2_500_000;
+            while (left > 0) {
+                long copied = call("copy_file_range", from, offsets, to, offsets.asSlice(8), left, 0);
+                assertTrue(copied > 0 && copied <= left, "copied " + copied);
+                left -= copied;
+            }
+            byte[] expected = new byte[4_321 + 2_500_000];
+            System.arraycopy(data, 777, expected, 4_321, 2_500_000);
+            assertArrayEquals(expected, Files.readAllBytes(mount.resolve("to")));
+            offsets.set(ValueLayout.JAVA_LONG, 0, data.length);
+            assertEquals(0, call("copy_file_range", from, offsets, to, offsets.asSlice(8), 100L, 0));
+            Libc.close(from);
+            Libc.close(to);
+            Path copy = mount.resolve("copy");
+            MountedTarget.run(0, directory, "cp", mount.resolve("from").toString(), copy.toString());
+            assertArrayEquals(data, Files.readAllBytes(copy));
+            assertEquals(0, target.stop());
+        }
+    }
+
+    @Test
+    void fileHandlesOutliveTheTarget() throws Exception {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment kept = arena.allocate(HANDLE_BYTES, 8);
+            MemorySegment removed = arena.allocate(HANDLE_BYTES, 8);
+            MemorySegment directoryHandle = arena.allocate(HANDLE_BYTES, 8);
+            try (MountedTarget target = start()) {
+                Path sub = Files.createDirectory(mount.resolve("sub"));
+                takeHandle(arena, Files.writeString(sub.resolve("kept"), "text"), kept);
+                takeHandle(arena, Files.createFile(sub.resolve("removed")), removed);
+                takeHandle(arena, sub, directoryHandle);
+                Files.delete(sub.resolve("removed"));
+                assertEquals(0, target.stop());
+            }
+            try (MountedTarget target = start()) {
+                int mountFd = open(mount, LibcConstants.O_RDONLY | LibcConstants.O_DIRECTORY);
+                int fd = callInt("open_by_handle_at", mountFd, kept, LibcConstants.O_RDONLY);
+                assertTrue(fd >= 0, () -> Errno.name(fd));
+                MemorySegment text = arena.allocate(16);
+                assertEquals(4, call("read", fd, text, 16L));
+                assertEquals("text", text.getString(0));
+                assertEquals(-Errno.ESTALE, callInt("open_by_handle_at", mountFd, removed, LibcConstants.O_RDONLY));
+                int sub = callInt("open_by_handle_at", mountFd, directoryHandle, LibcConstants.O_RDONLY);
+                assertTrue(sub >= 0, () -> Errno.name(sub));
+                Libc.close(sub);
+                Libc.close(fd);
+                Libc.close(mountFd);
+                assertEquals(0, target.stop());
+            }
+        }
+    }
+
+    private static void takeHandle(Arena arena, Path file, MemorySegment handle) {
+        handle.set(ValueLayout.JAVA_INT, 0, HANDLE_BYTES - 8);
+        int status =
+                callInt("name_to_handle_at", LibcConstants.AT_FDCWD, file.toString(), handle, arena.allocate(4, 4), 0);
+        assertEquals(0, status, () -> Errno.name(status));
+    }
+
+    @Test
+    void aWhiteoutStaysWhereARenameLeavesOne() throws Exception {
+        try (MountedTarget target = start()) {
+            Path file = Files.writeString(mount.resolve("file"), "text");
+            int status = callInt(
+                    "renameat2",
+                    LibcConstants.AT_FDCWD,
+                    file.toString(),
+                    LibcConstants.AT_FDCWD,
+                    mount.resolve("moved").toString(),
+                    LibcConstants.RENAME_WHITEOUT);
+            assertEquals(0, status, () -> Errno.name(status));
+            assertEquals("text", Files.readString(mount.resolve("moved")));
+            assertEquals(LibcConstants.S_IFCHR, (int) Files.getAttribute(file, "unix:mode") & LibcConstants.S_IFMT);
+            assertEquals(0L, Files.getAttribute(file, "unix:rdev"));
+            assertEquals(0, target.stop());
+        }
+    }
+
+    @Test
+    void setIdBitsGoWithWhatOthersThanRootChange() throws Exception {
+        try (MountedTarget target = start()) {
+            String[][] changes = {
+                {"fallocate", "-l", "9000"},
+                {"fallocate", "-p", "-o", "0", "-l", "4096"},
+                {"fallocate", "-z", "-o", "0", "-l", "100"},
+                {"truncate", "-s", "100"},
+                {"dd", "if=/dev/zero", "bs=10", "count=1", "conv=notrunc", "status=none"},
+            };
+            for (String[] change : changes) {
+                Path file = Files.write(mount.resolve("file"), new byte[8192]);
+                assertEquals(06777, modeAfter(file, 0, change), "root's " + Arrays.toString(change));
+                assertEquals(0777, modeAfter(file, 1234, change), Arrays.toString(change));
+            }
+            assertEquals(0, target.stop());
+        }
+    }
+
+    private int modeAfter(Path file, int uid, String... change) throws IOException, InterruptedException {
+        MountedTarget.run(0, directory, "chmod", "6777", file.toString());
+        String[] command = Arrays.copyOf(
+                new String[] {"setpriv", "--reuid=" + uid, "--regid=" + uid, "--clear-groups"}, 5 + change.length);
+        System.arraycopy(change, 0, command, 4, change.length);
+        command[command.length - 1] = change[0].equals("dd") ? "of=" + file : file.toString();
+        MountedTarget.run(0, directory, command);
+        return (int) Files.getAttribute(file, "unix:mode") & 07777;
+    }
+}
