@@ -5,7 +5,7 @@ import io.vhostfs.reactor.Reactor;
 /**
  * A block device: its properties, and a channel per reactor through which requests go.
  *
- * <p>Invariant: properties do not change while the device is open. Opened, closed and asked on any thread; {@link
+ * <p>Invariant: properties do not change while the device is open, but for a capacity that grows. Opened, closed and asked on any thread; {@link
  * #openChannel} and the channel itself belong to the reactor's thread.
  */
 public interface BlockDevice extends AutoCloseable {
@@ -15,8 +15,13 @@ public interface BlockDevice extends AutoCloseable {
     /** Smallest unit of offset and length, bytes; a power of two from 512 to 4096. */
     int blockSize();
 
-    /** Bytes, a multiple of {@link #blockSize}. */
+    /** Bytes, a multiple of {@link #blockSize}; as they were when the device was opened or last asked about. */
     long capacityBytes();
+
+    /** Asks how large the device is now; a device that shrank keeps its capacity, and requests behind its end fail. */
+    default long refreshCapacity() {
+        return capacityBytes();
+    }
 
     /** Whether a completed write may be lost in a power cut before a flush. */
     boolean hasVolatileCache();

@@ -27,7 +27,7 @@ public sealed interface BlockDeviceSpec {
      * A regular file or a block device.
      *
      * @param path where it is
-     * @param sizeBytes how much of it is used, and how large it is made; 0 when that was not said
+     * @param sizeBytes how large it is made, and the least it has when it is there; 0 when that was not said
      * @param direct whether the page cache is bypassed
      */
     record FilePath(String path, long sizeBytes, boolean direct) implements BlockDeviceSpec {

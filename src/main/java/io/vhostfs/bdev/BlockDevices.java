@@ -16,4 +16,30 @@ public final class BlockDevices {
             case BlockDeviceSpec.FilePath file -> UringDevice.open(file, create);
         };
     }
+
+    /**
+     * Opens the device for reading beside a target that serves it; what is read may be changing.
+     *
+     * @throws BlockDeviceException when that is impossible
+     */
+    public static BlockDevice openToLook(BlockDeviceSpec spec) {
+        return UringDevice.openToLook(file(spec));
+    }
+
+    /**
+     * Makes a regular file as large as its name says, if that is more than it has.
+     *
+     * @throws BlockDeviceException when that is impossible
+     */
+    public static void enlarge(BlockDeviceSpec spec) {
+        UringDevice.enlarge(file(spec));
+    }
+
+    private static BlockDeviceSpec.FilePath file(BlockDeviceSpec spec) {
+        if (spec instanceof BlockDeviceSpec.FilePath file) {
+            return file;
+        }
+        throw new BlockDeviceException(
+                BlockDeviceException.Kind.UNSUPPORTED, spec + ": is no file or disk; only its target can reach it");
+    }
 }

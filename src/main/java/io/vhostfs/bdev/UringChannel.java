@@ -67,7 +67,7 @@ final class UringChannel implements BlockChannel, Poller {
     private final UringDevice device;
     private final Reactor reactor;
     private final Runnable onClose;
-    private final long capacityBytes;
+    private long capacityBytes;
     private final int blockMask;
     /** Zeros to write, then for each slot room for the iovecs of a remainder; touched only when needed. */
     private final long scratchAddress;
@@ -148,7 +148,15 @@ final class UringChannel implements BlockChannel, Poller {
         if (((offset | length) & blockMask) != 0) {
             return -Errno.EINVAL;
         }
-        return offset < 0 || length < 0 || offset > capacityBytes - length ? -Errno.EIO : 0;
+        if (offset < 0 || length < 0) {
+            return -Errno.EIO;
+        }
+        return offset <= capacityBytes - length || offset <= grownCapacity() - length ? 0 : -Errno.EIO;
+    }
+
+    private long grownCapacity() {
+        capacityBytes = device.capacityBytes();
+        return capacityBytes;
     }
 
     private boolean isNothing(BlockIo io) {

@@ -53,10 +53,11 @@ public final class UringDevice implements BlockDevice {
 
     private final String name;
     private final int fd;
+    private final boolean isBlockDevice;
     private final int blockSize;
     private final int atomicWriteBytes;
     private final int memoryAlignment;
-    private final long capacityBytes;
+    private volatile long capacityBytes;
     private final boolean supportsDiscard;
     private final AtomicInteger openChannels = new AtomicInteger();
 
@@ -78,6 +79,56 @@ public final class UringDevice implements BlockDevice {
         requireUsableType(spec, before);
         int fd = openFile(spec, before.isType(S_IFBLK) ? O_EXCL : 0);
         return lockAndDescribe(spec, fd, create);
+    }
+
+    /**
+     * Opens what {@code spec} names for reading beside a target that has it; the page cache is used in any case.
+     *
+     * @throws BlockDeviceException when that is impossible
+     */
+    static UringDevice openToLook(BlockDeviceSpec.FilePath spec) {
+        requireIoUring(spec);
+        BlockDeviceSpec.FilePath plain = new BlockDeviceSpec.FilePath(spec.path(), 0, false);
+        int fd = CString.with(plain.path(), path -> Libc.open(path, O_RDONLY | O_CLOEXEC, 0));
+        if (fd < 0) {
+            throw openFailure(plain, fd);
+        }
+        try {
+            FileStatus status = FileStatus.ofFd(fd);
+            requireUsableType(plain, status);
+            return new UringDevice(plain, fd, status);
+        } catch (BlockDeviceException e) {
+            Libc.close(fd);
+            throw e;
+        }
+    }
+
+    /**
+     * Makes a regular file as large as {@code spec} says, if that is more than it has; its content stays, so that nobody
+     * who has it locked is asked. A disk is left alone.
+     *
+     * @throws BlockDeviceException when that is impossible
+     */
+    static void enlarge(BlockDeviceSpec.FilePath spec) {
+        FileStatus before = FileStatus.ofPath(spec.path());
+        if (before.errno() != 0) {
+            throw openFailure(spec, before.errno());
+        }
+        requireUsableType(spec, before);
+        if (!before.isType(S_IFREG) || spec.sizeBytes() == 0 || spec.sizeBytes() == before.sizeBytes()) {
+            return;
+        }
+        if (spec.sizeBytes() < before.sizeBytes()) {
+            throw new BlockDeviceException(
+                    Kind.INVALID,
+                    spec + ": holds " + before.sizeBytes() + " bytes already; a store is never made smaller");
+        }
+        int fd = openFile(new BlockDeviceSpec.FilePath(spec.path(), 0, false), 0);
+        try {
+            setSize(spec, fd);
+        } finally {
+            Libc.close(fd);
+        }
     }
 
     private static UringDevice create(BlockDeviceSpec.FilePath spec) {
@@ -105,7 +156,7 @@ public final class UringDevice implements BlockDevice {
                 status = FileStatus.ofFd(fd);
             }
             // The superuser may open a read-only disk for writing, and then write in vain.
-            if (status.isType(S_IFBLK) && ioctlInt(spec, fd, BLKROGET) != 0) {
+            if (status.isType(S_IFBLK) && ioctlInt(spec.toString(), fd, BLKROGET) != 0) {
                 throw openFailure(spec, -Errno.EACCES);
             }
             return new UringDevice(spec, fd, status);
@@ -116,11 +167,11 @@ public final class UringDevice implements BlockDevice {
     }
 
     private UringDevice(BlockDeviceSpec.FilePath spec, int fd, FileStatus status) {
-        boolean isBlockDevice = status.isType(S_IFBLK);
+        this.isBlockDevice = status.isType(S_IFBLK);
         this.name = "file:" + spec.path();
         this.fd = fd;
-        long sizeBytes = isBlockDevice ? ioctlLong(spec, fd, BLKGETSIZE64) : status.sizeBytes();
-        int logicalBlock = isBlockDevice ? ioctlInt(spec, fd, BLKSSZGET) : SMALLEST_BLOCK;
+        long sizeBytes = isBlockDevice ? ioctlLong(name, fd, BLKGETSIZE64) : status.sizeBytes();
+        int logicalBlock = isBlockDevice ? ioctlInt(name, fd, BLKSSZGET) : SMALLEST_BLOCK;
         if (spec.direct()) {
             DirectAlignment alignment = directAlignment(spec, fd, status, logicalBlock);
             this.blockSize = alignment.offset();
@@ -130,7 +181,7 @@ public final class UringDevice implements BlockDevice {
             this.memoryAlignment = 1;
         }
         this.atomicWriteBytes = Math.max(
-                blockSize, isBlockDevice ? Math.min(LARGEST_BLOCK, ioctlInt(spec, fd, BLKPBSZGET)) : SMALLEST_BLOCK);
+                blockSize, isBlockDevice ? Math.min(LARGEST_BLOCK, ioctlInt(name, fd, BLKPBSZGET)) : SMALLEST_BLOCK);
         this.capacityBytes = capacity(spec, sizeBytes) & -(long) blockSize;
         this.supportsDiscard = isBlockDevice ? discards(status) : punchesHoles(fd, sizeBytes);
     }
@@ -238,7 +289,7 @@ public final class UringDevice implements BlockDevice {
                 spec + ": " + what + "; say how large it is to be made: file:" + spec.path() + ",size=SIZE");
     }
 
-    /** Makes the empty file sparse and its existence durable: a flush of the device promises the data only. */
+    /** Lets the file grow, sparse, and makes its existence durable: a flush of the device promises the data only. */
     private static void setSize(BlockDeviceSpec.FilePath spec, int fd) {
         int result = Libc.ftruncate(fd, spec.sizeBytes());
         if (result == 0) {
@@ -273,6 +324,7 @@ public final class UringDevice implements BlockDevice {
                     ? sizeNeeded(spec, "is empty")
                     : new BlockDeviceException(Kind.MISSING, spec + ": is empty; let it be made with --create or mkfs");
         }
+        // It may have grown since it was made of the size that its name still says.
         if (sizeBytes < Math.max(spec.sizeBytes(), BlockDeviceSpec.SIZE_UNIT_BYTES)) {
             throw new BlockDeviceException(
                     Kind.INVALID,
@@ -280,7 +332,7 @@ public final class UringDevice implements BlockDevice {
                             + " bytes only; leave size= away to use what is there, or enlarge it: "
                             + "truncate -s SIZE " + spec.path());
         }
-        return spec.sizeBytes() == 0 ? sizeBytes : spec.sizeBytes();
+        return sizeBytes;
     }
 
     private record DirectAlignment(int offset, int memory) {}
@@ -339,17 +391,17 @@ public final class UringDevice implements BlockDevice {
         return false;
     }
 
-    private static int ioctlInt(BlockDeviceSpec.FilePath spec, int fd, int request) {
-        return (int) ioctlLong(spec, fd, request);
+    private static int ioctlInt(String name, int fd, int request) {
+        return (int) ioctlLong(name, fd, request);
     }
 
-    private static long ioctlLong(BlockDeviceSpec.FilePath spec, int fd, int request) {
+    private static long ioctlLong(String name, int fd, int request) {
         try (Arena arena = Arena.ofConfined()) {
             long value = arena.allocate(Long.BYTES, Long.BYTES).address();
             int result = Libc.ioctl(fd, request, value);
             if (result < 0) {
                 throw new BlockDeviceException(
-                        Kind.IO, spec + ": does not say how large it is (" + Errno.name(result) + ")");
+                        Kind.IO, name + ": does not say how large it is (" + Errno.name(result) + ")");
             }
             return Memory.getLong(value);
         }
@@ -367,6 +419,19 @@ public final class UringDevice implements BlockDevice {
 
     @Override
     public long capacityBytes() {
+        return capacityBytes;
+    }
+
+    @Override
+    public synchronized long refreshCapacity() {
+        long sizeBytes;
+        if (isBlockDevice) {
+            sizeBytes = ioctlLong(name, fd, BLKGETSIZE64);
+        } else {
+            FileStatus status = FileStatus.ofFd(fd);
+            sizeBytes = status.errno() == 0 ? status.sizeBytes() : 0;
+        }
+        capacityBytes = Math.max(capacityBytes, sizeBytes & -(long) blockSize);
         return capacityBytes;
     }
 

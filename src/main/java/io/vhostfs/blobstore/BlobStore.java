@@ -178,10 +178,14 @@ public final class BlobStore {
     private String damageText = "";
     private String tornRecordText = "";
 
+    private @Nullable Growth growth;
+    private @Nullable CommitWaiter growthWaiter;
+
     private @Nullable CommitWaiter closing;
     private boolean closed;
 
-    BlobStore(BlockDevice device, Superblock superblock, StoreOptions options, Reactor openingReactor) {
+    BlobStore(
+            BlockDevice device, Superblock superblock, long totalBlocks, StoreOptions options, Reactor openingReactor) {
         this.device = device;
         this.superblock = superblock;
         this.options = options;
@@ -191,7 +195,7 @@ public final class BlobStore {
         nodes = new Node(uuid.getMostSignificantBits(), memory.allocate(Node.SIZE));
         cache = new NodeCache(this, nodes, options.metaCacheBytes());
         ioEpochs = new IoEpochs(options.ioSlots());
-        space = new SpaceMap(superblock.totalBlocks(), superblock.firstDataBlock(), ioEpochs);
+        space = new SpaceMap(totalBlocks, superblock.firstDataBlock(), ioEpochs);
         tree = new Tree(cache, nodes, space);
         boolean volatileCache = device.hasVolatileCache();
         flusher = new Flusher(this, ioEpochs, volatileCache);
@@ -224,6 +228,16 @@ public final class BlobStore {
                 options,
                 true,
                 text -> LOG.error("{}: {}; what it holds is answered with EIO", device.name(), text));
+    }
+
+    /**
+     * How many blocks the store on a device covers, also while somebody else changes it: then what is read may be torn
+     * and found damaged, and is right a moment later. Blocks; not on a reactor.
+     *
+     * @throws StoreException when there is none, or it is damaged
+     */
+    public static long coveredBlocks(BlockDevice device) {
+        return Recovery.coveredBlocks(device);
     }
 
     /**
@@ -483,7 +497,7 @@ public final class BlobStore {
     }
 
     public long totalBlocks() {
-        return superblock.totalBlocks();
+        return space.totalBlocks();
     }
 
     /** Free for data, without the reserve for metadata and deletes; includes what a checkpoint would give back. */
@@ -536,6 +550,78 @@ public final class BlobStore {
 
     public long committedSequence() {
         return log.durableGroup();
+    }
+
+    /** The memory that a larger store needs, taken beforehand by {@link #prepareGrowth}. */
+    public static final class Growth {
+        final SpaceMap.Maps maps;
+
+        private Growth(SpaceMap.Maps maps) {
+            this.maps = maps;
+        }
+    }
+
+    /**
+     * The first step of growing, which may take long: memory for the maps of {@code blocks} blocks. Any thread.
+     *
+     * @throws StoreException when the store or its device does not grow to that size, or memory is short
+     */
+    public Growth prepareGrowth(long blocks) {
+        long deviceBlocks = device.capacityBytes() / BLOCK_SIZE;
+        if (blocks <= totalBlocks() || blocks > deviceBlocks) {
+            throw new StoreException(
+                    StoreException.Kind.UNUSABLE,
+                    device.name() + ": the store covers " + totalBlocks() + " blocks of 4096 bytes and the device has "
+                            + deviceBlocks + ", so it cannot grow to " + blocks + "; enlarge the device first");
+        }
+        if (blocks > Superblock.MAX_BLOCKS) {
+            throw new StoreException(
+                    StoreException.Kind.UNUSABLE,
+                    device.name() + ": a store of " + blocks + " blocks; it can have " + Superblock.MAX_BLOCKS);
+        }
+        try {
+            return new Growth(new SpaceMap.Maps(blocks));
+        } catch (OutOfMemoryError e) {
+            throw new StoreException(
+                    StoreException.Kind.UNUSABLE,
+                    device.name() + ": no memory for the map of " + blocks
+                            + " blocks; give the JVM a larger heap: -Xmx");
+        }
+    }
+
+    /**
+     * The second step: the store covers what was prepared, with a checkpoint that says so. When that is durable the new
+     * blocks can be allocated and the waiter is called; until then, and after a crash before, the store has its old size.
+     *
+     * @return PENDING style: true when the waiter will be called, false when another growth is under way, or a larger one
+     *     has been, or the store is read-only
+     */
+    public boolean grow(Growth newGrowth, CommitWaiter waiter) {
+        if (growth != null || newGrowth.maps.totalBlocks <= totalBlocks() || isReadOnly()) {
+            return false;
+        }
+        growth = newGrowth;
+        growthWaiter = waiter;
+        checkpoint.request();
+        return true;
+    }
+
+    /** As {@link #grow}, in blocking style. */
+    public void growBlocking(long blocks) {
+        BlockingWaiter waiter = new BlockingWaiter();
+        if (!grow(prepareGrowth(blocks), waiter)) {
+            throw new StoreException(StoreException.Kind.UNUSABLE, device.name() + ": is read-only");
+        }
+        driveUntil(() -> waiter.status <= 0);
+        if (waiter.status < 0) {
+            throw new StoreException(StoreException.Kind.IO, device.name() + ": " + failureText);
+        }
+    }
+
+    /** What the next checkpoint says that the store covers. */
+    long blocksToCover() {
+        Growth wanted = growth;
+        return wanted == null ? space.totalBlocks() : wanted.maps.totalBlocks;
     }
 
     /** Starts a checkpoint now. */
@@ -850,6 +936,11 @@ public final class BlobStore {
             log.trim(slot.logPosition);
         }
         lastCheckpointNs = reactor.nowNs();
+        Growth wanted = growth;
+        if (wanted != null && slot.totalBlocks == wanted.maps.totalBlocks) {
+            space.grow(wanted.maps);
+            growth = null;
+        }
         Parkable list = checkpointWaiters;
         checkpointWaiters = null;
         makeReady(list);
@@ -1026,6 +1117,7 @@ public final class BlobStore {
         work += log.pump(false);
         work += checkpoint.step();
         work += completeWaiters();
+        work += completeGrowth();
         if (space.isDraining()) {
             drain();
         }
@@ -1111,6 +1203,21 @@ public final class BlobStore {
         return n;
     }
 
+    private boolean growthEnded() {
+        return growthWaiter != null && (growth == null || failure != 0);
+    }
+
+    private int completeGrowth() {
+        CommitWaiter waiter = growthWaiter;
+        if (waiter == null || !growthEnded()) {
+            return 0;
+        }
+        growthWaiter = null;
+        growth = null;
+        waiter.onCommitted(failure);
+        return 1;
+    }
+
     private boolean isDue(CommitWaiter waiter) {
         return failure != 0 || (log.durableGroup() >= waiter.targetGroup && flusher.isDone(waiter.flushTicket));
     }
@@ -1152,6 +1259,7 @@ public final class BlobStore {
                 || checkpoint.hasWork()
                 || (commitHead != null && isDue(commitHead))
                 || (flushHead != null && isDue(flushHead))
+                || growthEnded()
                 || space.isDraining()
                 || frameWaiters != null
                 || closing != null;

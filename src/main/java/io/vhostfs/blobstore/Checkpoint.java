@@ -200,6 +200,7 @@ final class Checkpoint {
         slot.rootCrc = tree.rootCrc;
         slot.usedBlocks = space.usedBlocks();
         slot.nodeCount = tree.nodeCount;
+        slot.totalBlocks = store.blocksToCover();
         store.noteLogPosition(slot);
         tree.epoch = epoch + 1;
         cache.freeze();

@@ -57,11 +57,22 @@ final class Recovery {
         }
     }
 
+    /** Blocks that the newest checkpoint covers. Changes nothing. */
+    static long coveredBlocks(BlockDevice device) {
+        try (BlockingIo io = new BlockingIo(device);
+                StoreMemory memory = new StoreMemory(BlobStore.BLOCK_SIZE)) {
+            Recovery recovery = new Recovery(device, StoreOptions.DEFAULT.withReadOnly(), io, memory);
+            return recovery.readRootSlot(recovery.readSuperblock()).totalBlocks;
+        } catch (BlockDeviceException e) {
+            throw new StoreException(Kind.IO, String.valueOf(e.getMessage()));
+        }
+    }
+
     private BlobStore open(boolean withLog, Consumer<String> onDamage) {
         Superblock superblock = readSuperblock();
         RootSlot slot = readRootSlot(superblock);
-        BlobStore store =
-                new BlobStore(device, superblock, options, new Reactor("opening the store on " + device.name()));
+        BlobStore store = new BlobStore(
+                device, superblock, slot.totalBlocks, options, new Reactor("opening the store on " + device.name()));
         boolean opened = false;
         try {
             store.onDamage(onDamage);
@@ -139,6 +150,13 @@ final class Recovery {
             throw new StoreException(
                     Kind.DAMAGED, device.name() + ": no root slot can be trusted" + errors + "; run vhostfs fsck");
         }
+        long deviceBlocks = device.capacityBytes() / BlobStore.BLOCK_SIZE;
+        if (chosen.totalBlocks > deviceBlocks) {
+            throw new StoreException(
+                    Kind.DAMAGED,
+                    device.name() + ": the store covers " + chosen.totalBlocks + " blocks, but the device has only "
+                            + deviceBlocks + "; give the device its size back");
+        }
         if (RootSlot.needsRepair(valid, chosen) && !options.readOnly()) {
             repair(superblock, chosen, valid);
         }
@@ -190,7 +208,7 @@ final class Recovery {
                 break;
             }
             int group = BlobStore.groupOfSpaceKey(store.foundK1);
-            if (group < 0 || group >= space.groups || store.valueLength != SpaceMap.BITMAP_BYTES) {
+            if (group < 0 || group >= space.groups() || store.valueLength != SpaceMap.BITMAP_BYTES) {
                 throw new StoreException(
                         Kind.DAMAGED, device.name() + ": the map of free space has an item for group " + group);
             }
@@ -362,7 +380,7 @@ final class Recovery {
             if (!LogRecord.hasValidChecksum(record, crc32c)) {
                 return false;
             }
-            String error = LogRecord.entriesError(record, superblock.totalBlocks());
+            String error = LogRecord.entriesError(record, slot.totalBlocks);
             if (error != null) {
                 throw damaged(position, error);
             }

@@ -38,6 +38,7 @@ final class RootSlot {
     private static final int GROUP_SEQUENCE_OFFSET = 88;
     private static final int USED_BLOCKS_OFFSET = 96;
     private static final int NODE_COUNT_OFFSET = 104;
+    private static final int TOTAL_BLOCKS_OFFSET = 112;
 
     /** Number of the checkpoint; the nodes it wrote have it as generation. */
     long epoch;
@@ -58,6 +59,9 @@ final class RootSlot {
 
     long usedBlocks;
     long nodeCount;
+
+    /** Blocks that the store covers; a later checkpoint may cover more. */
+    long totalBlocks;
 
     /** The slot, 0 or 1, that a decoded one came from. */
     int index;
@@ -87,6 +91,7 @@ final class RootSlot {
         Memory.putLong(address + GROUP_SEQUENCE_OFFSET, groupSequence);
         Memory.putLong(address + USED_BLOCKS_OFFSET, usedBlocks);
         Memory.putLong(address + NODE_COUNT_OFFSET, nodeCount);
+        Memory.putLong(address + TOTAL_BLOCKS_OFFSET, totalBlocks);
         Memory.putInt(
                 address + CRC_OFFSET, crc32c.of(address + ROOT_LEVEL_OFFSET, BlobStore.BLOCK_SIZE - ROOT_LEVEL_OFFSET));
     }
@@ -108,11 +113,15 @@ final class RootSlot {
         if (Memory.getLong(address + BLOCK_OFFSET) != block) {
             return "belongs to block " + Memory.getLong(address + BLOCK_OFFSET);
         }
+        long total = Memory.getLong(address + TOTAL_BLOCKS_OFFSET);
+        if (total < superblock.madeBlocks() || total > Superblock.MAX_BLOCKS) {
+            return "has a size of " + total + " blocks";
+        }
         long rootBlock = Memory.getLong(address + ROOT_BLOCK_OFFSET);
         int level = Memory.getInt(address + ROOT_LEVEL_OFFSET);
         if (rootBlock < superblock.firstDataBlock()
                 || rootBlock % Node.BLOCKS != 0
-                || rootBlock > superblock.totalBlocks() - Node.BLOCKS
+                || rootBlock > total - Node.BLOCKS
                 || level < 0
                 || level > Node.MAX_LEVEL) {
             return "has a root at block " + rootBlock + ", level " + level;
@@ -134,6 +143,7 @@ final class RootSlot {
         slot.groupSequence = Memory.getLong(address + GROUP_SEQUENCE_OFFSET);
         slot.usedBlocks = Memory.getLong(address + USED_BLOCKS_OFFSET);
         slot.nodeCount = Memory.getLong(address + NODE_COUNT_OFFSET);
+        slot.totalBlocks = Memory.getLong(address + TOTAL_BLOCKS_OFFSET);
         return slot;
     }
 

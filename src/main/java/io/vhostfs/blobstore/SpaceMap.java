@@ -29,19 +29,19 @@ final class SpaceMap {
 
     private static final int GOOD_RUN_BLOCKS = 64;
 
-    final long totalBlocks;
-    final int groups;
-
-    private final long[] used;
-    private final long[] busy;
-    private final int[] groupFree;
-    private final int[] groupFreeChunks;
+    private int groups;
+    private long[] used;
+    private long[] busy;
+    private int[] groupFree;
+    private int[] groupFreeChunks;
 
     /** Groups that hold nodes: data goes elsewhere while there is room elsewhere. */
-    private final boolean[] nodeGroup;
+    private boolean[] nodeGroup;
 
-    private final long[] changed;
+    private long[] changed;
     private int changedGroups;
+
+    private long totalBlocks;
 
     private long freeBlocks;
     private long freeChunks;
@@ -76,21 +76,73 @@ final class SpaceMap {
     int runBlocks;
 
     SpaceMap(long totalBlocks, long firstDataBlock, IoEpochs ioEpochs) {
-        this.totalBlocks = totalBlocks;
         this.ioEpochs = ioEpochs;
-        groups = (int) ((totalBlocks + GROUP_BLOCKS - 1) >>> GROUP_SHIFT);
-        used = new long[groups * GROUP_WORDS];
-        busy = new long[groups * GROUP_WORDS];
-        groupFree = new int[groups];
-        groupFreeChunks = new int[groups];
-        nodeGroup = new boolean[groups];
-        changed = new long[(groups + 63) >>> 6];
-        for (long b = totalBlocks; b < (long) groups << GROUP_SHIFT; b++) {
-            busy[(int) (b >>> 6)] |= 1L << b;
-        }
+        Maps maps = new Maps(totalBlocks);
+        take(maps);
         nodeCursor = firstDataBlock;
         dataCursor = firstDataBlock + (totalBlocks - firstDataBlock) / 8;
         for (int g = 0; g < groups; g++) {
+            recount(g);
+        }
+        computeReserves();
+    }
+
+    /** Maps of a store of that many blocks, all free; blocks behind the end in the last group are busy. */
+    static final class Maps {
+        final long totalBlocks;
+        private final int groups;
+        private final long[] used;
+        private final long[] busy;
+        private final int[] groupFree;
+        private final int[] groupFreeChunks;
+        private final boolean[] nodeGroup;
+        private final long[] changed;
+
+        Maps(long totalBlocks) {
+            this.totalBlocks = totalBlocks;
+            groups = (int) ((totalBlocks + GROUP_BLOCKS - 1) >>> GROUP_SHIFT);
+            used = new long[groups * GROUP_WORDS];
+            busy = new long[groups * GROUP_WORDS];
+            groupFree = new int[groups];
+            groupFreeChunks = new int[groups];
+            nodeGroup = new boolean[groups];
+            changed = new long[(groups + 63) >>> 6];
+            for (long b = totalBlocks; b < (long) groups << GROUP_SHIFT; b++) {
+                busy[(int) (b >>> 6)] |= 1L << b;
+            }
+        }
+    }
+
+    private void take(Maps maps) {
+        totalBlocks = maps.totalBlocks;
+        groups = maps.groups;
+        used = maps.used;
+        busy = maps.busy;
+        groupFree = maps.groupFree;
+        groupFreeChunks = maps.groupFreeChunks;
+        nodeGroup = maps.nodeGroup;
+        changed = maps.changed;
+    }
+
+    /**
+     * The store covers more from now on: what is known moves to larger maps, and the blocks behind the old end are free.
+     * Copies 64 KiB for each GiB that the store had, so a reactor stands still for some 30 ms when it had a TiB.
+     */
+    void grow(Maps larger) {
+        long oldTotal = totalBlocks;
+        int oldGroups = groups;
+        System.arraycopy(used, 0, larger.used, 0, used.length);
+        System.arraycopy(groupFree, 0, larger.groupFree, 0, oldGroups);
+        System.arraycopy(groupFreeChunks, 0, larger.groupFreeChunks, 0, oldGroups);
+        System.arraycopy(nodeGroup, 0, larger.nodeGroup, 0, oldGroups);
+        System.arraycopy(changed, 0, larger.changed, 0, changed.length);
+        // The last group may be the larger map's last, too: what is busy behind its end stays so.
+        int lastWord = (int) ((oldTotal - 1) >>> 6);
+        System.arraycopy(busy, 0, larger.busy, 0, lastWord);
+        long inStore = -1L >>> (63 - ((oldTotal - 1) & 63));
+        larger.busy[lastWord] |= busy[lastWord] & inStore;
+        take(larger);
+        for (int g = oldGroups - 1; g < groups; g++) {
             recount(g);
         }
         computeReserves();
@@ -242,6 +294,14 @@ final class SpaceMap {
 
     boolean isUsed(long block) {
         return (used[(int) (block >>> 6)] & 1L << block) != 0;
+    }
+
+    long totalBlocks() {
+        return totalBlocks;
+    }
+
+    int groups() {
+        return groups;
     }
 
     // --- nodes

@@ -89,7 +89,7 @@ final class StoreFormat {
     /** The first root: a leaf with the bitmaps of the groups that hold superblocks, slots, log and the leaf itself. */
     private static RootSlot writeRoot(BlockingIo io, StoreMemory memory, Superblock superblock) {
         long rootBlock = superblock.firstDataBlock();
-        SpaceMap space = new SpaceMap(superblock.totalBlocks(), rootBlock, new IoEpochs(1));
+        SpaceMap space = new SpaceMap(superblock.madeBlocks(), rootBlock, new IoEpochs(1));
         long left = rootBlock + Node.BLOCKS;
         long at = 0;
         while (left > 0) {
@@ -114,6 +114,7 @@ final class StoreFormat {
         slot.logSequence = 1;
         slot.usedBlocks = space.usedBlocks();
         slot.nodeCount = 1;
+        slot.totalBlocks = superblock.madeBlocks();
         io.write(rootBlock * BlobStore.BLOCK_SIZE, node, Node.SIZE);
         return slot;
     }

@@ -7,10 +7,10 @@ import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a store is, written once by mkfs to blocks 0 and 1 and never changed.
+ * What a store is, written once by mkfs to blocks 0 and 1 and never changed. How far it reaches now says the root slot.
  *
  * @param uuid names the store and is part of every structure in it
- * @param totalBlocks blocks of the device that the store covers
+ * @param madeBlocks blocks that the store covered when it was made; it may have grown since
  * @param logStart first block of the log ring
  * @param logBlocks its length
  * @param hashSeed for the directories' name hash
@@ -22,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  */
 record Superblock(
         UUID uuid,
-        long totalBlocks,
+        long madeBlocks,
         long logStart,
         long logBlocks,
         long hashSeed,
@@ -37,7 +37,7 @@ record Superblock(
     /** "VHOSTFS1". */
     static final long MAGIC = 0x31534654534f4856L;
 
-    static final int VERSION = 1;
+    static final int VERSION = 2;
     static final int LABEL_BYTES = 64;
 
     /** Blocks 6 and 7 are left for later. */
@@ -64,7 +64,7 @@ record Superblock(
     private static final int COMPAT_OFFSET = 48;
     private static final int RO_COMPAT_OFFSET = 56;
     private static final int INCOMPAT_OFFSET = 64;
-    private static final int TOTAL_BLOCKS_OFFSET = 72;
+    private static final int MADE_BLOCKS_OFFSET = 72;
     private static final int LOG_START_OFFSET = 80;
     private static final int LOG_BLOCKS_OFFSET = 88;
     private static final int HASH_SEED_OFFSET = 96;
@@ -83,7 +83,7 @@ record Superblock(
         Memory.putLong(address + COMPAT_OFFSET, compat);
         Memory.putLong(address + RO_COMPAT_OFFSET, roCompat);
         Memory.putLong(address + INCOMPAT_OFFSET, incompat);
-        Memory.putLong(address + TOTAL_BLOCKS_OFFSET, totalBlocks);
+        Memory.putLong(address + MADE_BLOCKS_OFFSET, madeBlocks);
         Memory.putLong(address + LOG_START_OFFSET, logStart);
         Memory.putLong(address + LOG_BLOCKS_OFFSET, logBlocks);
         Memory.putLong(address + HASH_SEED_OFFSET, hashSeed);
@@ -117,7 +117,7 @@ record Superblock(
                 || Memory.getInt(address + NODE_BLOCKS_OFFSET) != Node.BLOCKS) {
             return "has an unknown block or node size";
         }
-        long total = Memory.getLong(address + TOTAL_BLOCKS_OFFSET);
+        long total = Memory.getLong(address + MADE_BLOCKS_OFFSET);
         if (total < MIN_BLOCKS || total > MAX_BLOCKS) {
             return "has a size of " + total + " blocks";
         }
@@ -144,7 +144,7 @@ record Superblock(
         }
         return new Superblock(
                 new UUID(Memory.getLong(address + UUID_OFFSET), Memory.getLong(address + UUID_OFFSET + 8)),
-                Memory.getLong(address + TOTAL_BLOCKS_OFFSET),
+                Memory.getLong(address + MADE_BLOCKS_OFFSET),
                 Memory.getLong(address + LOG_START_OFFSET),
                 Memory.getLong(address + LOG_BLOCKS_OFFSET),
                 Memory.getLong(address + HASH_SEED_OFFSET),

@@ -25,6 +25,7 @@ import picocli.CommandLine.ScopeType;
             MkfsCommand.class,
             InfoCommand.class,
             FsckCommand.class,
+            GrowCommand.class,
             DoctorCommand.class,
             BenchCommand.class,
             DemoCommand.class,

@@ -117,6 +117,44 @@ final class MountedStore {
         return new PathWalk(fileSystem, home).directory(name, path);
     }
 
+    /**
+     * Lets the store cover its device again when that has become larger since it was opened or looked at last. Any thread
+     * but a reactor's, one at a time; waits for the home reactor.
+     *
+     * @return whether the store grew
+     * @throws StoreException when it could not
+     */
+    boolean followDevice() throws InterruptedException {
+        long before = device.capacityBytes();
+        long blocks = device.refreshCapacity() / BlobStore.BLOCK_SIZE;
+        if (device.capacityBytes() == before || blocks <= store.totalBlocks()) {
+            return false;
+        }
+        BlobStore.Growth growth = store.prepareGrowth(blocks);
+        CompletableFuture<Integer> grown = new CompletableFuture<>();
+        home.send(() -> {
+            boolean begun = store.grow(growth, new BlobStore.CommitWaiter() {
+                @Override
+                public void onCommitted(int status) {
+                    grown.complete(status);
+                }
+            });
+            if (!begun) {
+                grown.complete(-Errno.EROFS);
+            }
+        });
+        int status = await(grown);
+        if (status < 0) {
+            throw new StoreException(
+                    StoreException.Kind.IO, name + ": the store could not grow: " + Errno.name(status));
+        }
+        LOG.info(
+                "{}: the device has grown, the store covers {} now",
+                name,
+                BlockDeviceSpec.formatSize(blocks * BlobStore.BLOCK_SIZE));
+        return true;
+    }
+
     /** Writes everything back and closes the device. All clients must be detached. */
     void close() throws InterruptedException {
         CompletableFuture<Integer> unmounted = new CompletableFuture<>();

@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -28,6 +29,7 @@ public final class Target implements AutoCloseable {
     private final Map<String, MountedStore> stores = new LinkedHashMap<>();
     private final List<Share> shares = new ArrayList<>();
     private final List<HostMount> mounts = new ArrayList<>();
+    private @Nullable GrowthWatch growthWatch;
 
     private record Share(ShareConfig config, VirtioFsDevice device, VhostUserServer server, Reactor home) {}
 
@@ -61,6 +63,7 @@ public final class Target implements AutoCloseable {
             for (ShareConfig share : config.shares()) {
                 target.mount(share);
             }
+            target.growthWatch = GrowthWatch.start(target.stores.values());
             return target;
         } catch (IOException | InterruptedException | RuntimeException e) {
             target.close();
@@ -174,6 +177,9 @@ public final class Target implements AutoCloseable {
                     share.device().close();
                     return true;
                 });
+            }
+            if (growthWatch != null) {
+                growthWatch.close();
             }
             for (MountedStore store : stores.values()) {
                 store.close();

@@ -323,6 +323,16 @@ class UringChannelTest {
     }
 
     @Test
+    void reachesWhatTheDeviceHasGrownByOnceThatIsKnown() throws IOException {
+        assertEquals(-Errno.EIO, run(io(BlockIo.WRITE, 16 << 20, 4096)));
+        BlockDevices.enlarge(BlockDeviceSpec.parse("file:" + path + ",size=17M"));
+        assertEquals(-Errno.EIO, run(io(BlockIo.WRITE, 16 << 20, 4096)));
+        assertEquals(17 << 20, device.refreshCapacity());
+        assertEquals(0, run(io(BlockIo.WRITE, 16 << 20, 4096)));
+        assertEquals(-Errno.EIO, run(io(BlockIo.WRITE, 17 << 20, 4096)));
+    }
+
+    @Test
     void sleepsOnlyWhenNothingIsToBeDoneAndWakesByItsEvent() {
         UringChannel poller = (UringChannel) channel;
         assertTrue(poller.prepareToSleep(), "idle");

@@ -63,9 +63,48 @@ class UringDeviceTest {
         new java.util.Random(1).nextBytes(content);
         Files.write(path, content);
         try (BlockDevice device = open(path, ",size=8K", true)) {
-            assertEquals(8192, device.capacityBytes());
+            assertEquals(10_000 / 512 * 512, device.capacityBytes());
         }
         org.junit.jupiter.api.Assertions.assertArrayEquals(content, Files.readAllBytes(path));
+    }
+
+    @Test
+    void seesThatItsFileHasGrownWhenAskedAndNeverShrinks() throws IOException {
+        Path path = file("store", 1 << 20);
+        try (BlockDevice device = open(path, ",size=1M", false)) {
+            file("store", (2 << 20) + 700);
+            assertEquals(1 << 20, device.capacityBytes());
+            assertEquals((2 << 20) + 512, device.refreshCapacity());
+            assertEquals((2 << 20) + 512, device.capacityBytes());
+            file("store", 1 << 20);
+            assertEquals((2 << 20) + 512, device.refreshCapacity());
+        }
+    }
+
+    @Test
+    void enlargesAFileEvenWhileItIsInUseAndNothingElse() throws IOException {
+        Path path = file("store", 1 << 20);
+        try (BlockDevice device = open(path, "", false)) {
+            BlockDevices.enlarge(BlockDeviceSpec.parse("file:" + path + ",size=3M"));
+            assertEquals(3 << 20, device.refreshCapacity());
+        }
+        BlockDevices.enlarge(BlockDeviceSpec.parse("file:" + path));
+        assertEquals(3 << 20, Files.size(path));
+        for (String wrong : new String[] {"file:" + path + ",size=2M", "file:" + path + "x,size=4M", "malloc:4M"}) {
+            assertThrows(BlockDeviceException.class, () -> BlockDevices.enlarge(BlockDeviceSpec.parse(wrong)), wrong);
+        }
+        assertEquals(3 << 20, Files.size(path));
+        assertFalse(Files.exists(dir.resolve("storex")));
+    }
+
+    @Test
+    void canBeLookedAtWhileItIsInUse() throws IOException {
+        Path path = file("store", 1 << 20);
+        try (BlockDevice device = open(path, "", false);
+                BlockDevice look = BlockDevices.openToLook(BlockDeviceSpec.parse("file:" + path + ",direct=on"))) {
+            assertEquals(device.capacityBytes(), look.capacityBytes());
+            assertFalse(look.supportsDiscard());
+        }
     }
 
     @Test

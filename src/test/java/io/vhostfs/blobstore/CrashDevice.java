@@ -22,7 +22,7 @@ import org.jspecify.annotations.Nullable;
 final class CrashDevice implements BlockDevice {
     static final int SECTOR = 512;
 
-    private final long capacity;
+    private long capacity;
     private final @Nullable Random asynchronous;
     private final Map<Long, byte[]> durable = new HashMap<>();
     private final Map<Long, byte[]> cached = new HashMap<>();
@@ -33,6 +33,11 @@ final class CrashDevice implements BlockDevice {
 
     /** Writes from this one on fail; counted down. */
     long failWritesAfter = Long.MAX_VALUE;
+
+    /** The write that many from now on is torn by a power cut: a part of its sectors is there, and nothing is done any more. */
+    long cutAtWrite = Long.MAX_VALUE;
+
+    private @Nullable Random tearing;
 
     CrashDevice(long capacity, @Nullable Random asynchronous) {
         this.capacity = capacity;
@@ -52,6 +57,33 @@ final class CrashDevice implements BlockDevice {
         channels.clear();
         cached.forEach((sector, data) -> {
             if (random.nextInt(100) >= percentLost) {
+                durable.put(sector, data);
+            }
+        });
+        cached.clear();
+    }
+
+    /** The disk has become larger while it was open. */
+    void enlarge(long newCapacity) {
+        capacity = newCapacity;
+    }
+
+    /** Announces a power cut in the middle of a write; {@link #crash} is to follow. */
+    void cutAtWrite(long writesFromNow, Random random) {
+        cutAtWrite = writesFromNow;
+        tearing = random;
+    }
+
+    boolean wasCut() {
+        return cutAtWrite < 0;
+    }
+
+    private void tear(Random random) {
+        for (Channel channel : channels) {
+            channel.dead = true;
+        }
+        cached.forEach((sector, data) -> {
+            if (random.nextBoolean()) {
                 durable.put(sector, data);
             }
         });
@@ -184,6 +216,11 @@ final class CrashDevice implements BlockDevice {
                         return -Errno.EIO;
                     }
                     write(io, cached);
+                    Random random = tearing;
+                    if (cutAtWrite-- <= 0 && random != null) {
+                        tear(random);
+                        return -Errno.EIO;
+                    }
                     if ((io.flags & BlockIo.FLAG_FUA) != 0) {
                         write(io, durable);
                         for (long s = io.offsetBytes / SECTOR; s < (io.offsetBytes + io.lengthBytes) / SECTOR; s++) {

@@ -3,12 +3,6 @@ package io.vhostfs.target;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.vhostfs.bdev.BlockDevice;
-import io.vhostfs.bdev.BlockDeviceSpec;
-import io.vhostfs.bdev.BlockDevices;
-import io.vhostfs.blobfs.FileSystemVisitor;
-import io.vhostfs.blobstore.BlobStore;
-import io.vhostfs.blobstore.StoreReporter;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -83,7 +77,7 @@ class KillTest {
                 hangUp();
                 assertEquals(0, serve.stop(), "exit code");
             }
-            assertClean(deviceOptions);
+            StoreCheck.assertSound(store(deviceOptions));
         } catch (AssertionError e) {
             throw new AssertionError("seed " + seed + ": " + e.getMessage(), e);
         }
@@ -111,7 +105,7 @@ class KillTest {
             }
         }
         hangUp();
-        assertClean(deviceOptions);
+        StoreCheck.assertSound(store(deviceOptions));
     }
 
     private void attachAndCheck(boolean first) throws Exception {
@@ -131,28 +125,5 @@ class KillTest {
 
     private void hangUp() {
         clients.forEach(KillClient::close);
-    }
-
-    /** What {@code vhostfs fsck} does. */
-    private void assertClean(String deviceOptions) {
-        List<String> problems = new ArrayList<>();
-        try (BlockDevice device = BlockDevices.open(BlockDeviceSpec.parse(store(deviceOptions)), false)) {
-            BlobStore.check(
-                    device,
-                    new StoreReporter() {
-                        @Override
-                        public void problem(String text) {
-                            problems.add(text);
-                        }
-
-                        @Override
-                        public void remark(String text) {}
-
-                        @Override
-                        public void progress(long doneBlocks, long usedBlocks) {}
-                    },
-                    new FileSystemVisitor());
-        }
-        assertEquals(List.of(), problems);
     }
 }
