@@ -117,6 +117,7 @@ public final class BlobStore {
     private final SpaceMap space;
     private final Flusher flusher;
     private final Checkpoint checkpoint;
+    private final Discarder discarder;
     private final IoEpochs ioEpochs;
     private final Node nodes;
     private final Crc32c crc32c = new Crc32c();
@@ -201,6 +202,7 @@ public final class BlobStore {
         flusher = new Flusher(this, ioEpochs, volatileCache);
         log = new Log(this, flusher, crc32c, superblock, volatileCache, memory);
         checkpoint = new Checkpoint(this, tree, cache, nodes, space, flusher, crc32c, uuid, memory);
+        discarder = new Discarder(this, space, device.name());
         int frames = cache.frames();
         frameMargin = Math.min(64, frames / 16);
         frameTarget = 2 * frameMargin;
@@ -349,7 +351,16 @@ public final class BlobStore {
             waitKind = WAIT_TREE;
             return NOT_RESIDENT;
         }
-        return space.hasPending() ? waitForCheckpoint() : -Errno.ENOSPC;
+        return space.hasPending() ? waitForSpace() : -Errno.ENOSPC;
+    }
+
+    /** Blocks that are free but for a discard come first, a checkpoint that frees more next. */
+    private int waitForSpace() {
+        if (space.releaseUndiscarded()) {
+            waitKind = WAIT_RETRY;
+            return NOT_RESIDENT;
+        }
+        return waitForCheckpoint();
     }
 
     private int waitForCheckpoint() {
@@ -452,7 +463,7 @@ public final class BlobStore {
             reservedBlocks = space.runBlocks;
             return OK;
         }
-        return space.hasPending() ? waitForCheckpoint() : -Errno.ENOSPC;
+        return space.hasPending() ? waitForSpace() : -Errno.ENOSPC;
     }
 
     public void unreserve(long block, int blocks) {
@@ -697,6 +708,11 @@ public final class BlobStore {
         tornRecordText = text;
     }
 
+    /** Blocks discarded since the store was opened. */
+    public long discardedBlocks() {
+        return discarder.discardedBlocks;
+    }
+
     public long checkpointsCompleted() {
         return checkpoint.completed;
     }
@@ -899,6 +915,7 @@ public final class BlobStore {
                 device.name(),
                 failureText);
         checkpoint.abandon();
+        discarder.turnOff();
         Parkable list = checkpointWaiters;
         checkpointWaiters = null;
         makeReady(list);
@@ -1047,6 +1064,9 @@ public final class BlobStore {
     public void start(Reactor home) {
         reactor = home;
         attach();
+        if (options.discard() && device.supportsDiscard() && !options.readOnly()) {
+            discarder.turnOn();
+        }
         tickScheduled = false;
         scheduleTick();
     }
@@ -1057,6 +1077,7 @@ public final class BlobStore {
      */
     public void close(CommitWaiter done) {
         closing = done;
+        discarder.turnOff();
         if (failure == 0 && !options.readOnly() && (cache.dirtyFrames() > 0 || !log.isEmpty())) {
             checkpoint.request();
         }
@@ -1086,6 +1107,7 @@ public final class BlobStore {
         return checkpoint.hasNothingInFlight()
                 && log.isIdle()
                 && flusher.isIdle()
+                && discarder.isIdle()
                 && freeNodeIos == Math.min(MAX_NODE_IOS, cache.frames() / 8)
                 && (failure != 0 || (checkpoint.isIdle() && log.isEmpty()));
     }
@@ -1118,6 +1140,7 @@ public final class BlobStore {
         work += checkpoint.step();
         work += completeWaiters();
         work += completeGrowth();
+        work += discarder.pump();
         if (space.isDraining()) {
             drain();
         }
@@ -1224,10 +1247,14 @@ public final class BlobStore {
 
     private void drain() {
         if (space.drain()) {
-            Parkable list = checkpointWaiters;
-            checkpointWaiters = null;
-            makeReady(list);
+            blocksCameBack();
         }
+    }
+
+    void blocksCameBack() {
+        Parkable list = checkpointWaiters;
+        checkpointWaiters = null;
+        makeReady(list);
     }
 
     private void scheduleTick() {
@@ -1260,6 +1287,7 @@ public final class BlobStore {
                 || (commitHead != null && isDue(commitHead))
                 || (flushHead != null && isDue(flushHead))
                 || growthEnded()
+                || discarder.hasWork()
                 || space.isDraining()
                 || frameWaiters != null
                 || closing != null;

@@ -69,6 +69,12 @@ final class SpaceMap {
     private RangeList drainingData = new RangeList();
 
     private RangeList waitingData = new RangeList();
+    /** Nobody's any more, and busy until they are discarded; from {@code undiscardedAt} on. */
+    private final RangeList undiscarded = new RangeList();
+
+    private int undiscardedAt;
+    private boolean holdForDiscard;
+
     private final IoEpochs ioEpochs;
     private int drainEpoch;
 
@@ -589,8 +595,7 @@ final class SpaceMap {
         boolean released = false;
         if (drainingData.size > 0 && ioEpochs.hasDrained(drainEpoch)) {
             for (int i = 0; i < drainingData.size; i++) {
-                clearBusy(drainingData.blocks[i], drainingData.counts[i]);
-                pendingBlocks -= drainingData.counts[i];
+                release(drainingData.blocks[i], drainingData.counts[i]);
             }
             drainingData.size = 0;
             released = true;
@@ -603,6 +608,86 @@ final class SpaceMap {
             released |= drain();
         }
         return released;
+    }
+
+    // --- discarding
+
+    private void release(long block, int blocks) {
+        if (holdForDiscard && blocks >= Discarder.MIN_BLOCKS) {
+            undiscarded.add(block, blocks);
+            return;
+        }
+        clearBusy(block, blocks);
+        pendingBlocks -= blocks;
+        if (holdForDiscard) {
+            gather(block, blocks);
+        }
+    }
+
+    /**
+     * Short runs are discarded when the aligned {@link Discarder#MIN_BLOCKS} around them have become free; that takes
+     * chunks, so it is left when there is nothing to spare beside the reserves.
+     */
+    private void gather(long block, int blocks) {
+        long end = block + blocks;
+        int kept = checkpointReserve + deleteReserve + metadataReserve;
+        if (freeChunks - ((blocks + 2L * Discarder.MIN_BLOCKS) >>> CHUNK_SHIFT) < kept) {
+            return;
+        }
+        for (long at = block & -Discarder.MIN_BLOCKS; at < end; at += Discarder.MIN_BLOCKS) {
+            long bits = (busy[(int) (at >>> 6)] >>> at) & ((1L << Discarder.MIN_BLOCKS) - 1);
+            if (bits == 0) {
+                setBusy(at, Discarder.MIN_BLOCKS);
+                pendingBlocks += Discarder.MIN_BLOCKS;
+                undiscarded.add(at, Discarder.MIN_BLOCKS);
+            }
+        }
+    }
+
+    /** Whether blocks that are given back are held for {@link #takeUndiscarded}; what is held now comes back when not. */
+    void holdForDiscard(boolean hold) {
+        holdForDiscard = hold;
+        if (!hold) {
+            releaseUndiscarded();
+        }
+    }
+
+    boolean hasUndiscarded() {
+        return undiscardedAt < undiscarded.size;
+    }
+
+    /** Gives back what still waits to be discarded; whether that was anything. */
+    boolean releaseUndiscarded() {
+        boolean any = hasUndiscarded();
+        for (int i = undiscardedAt; i < undiscarded.size; i++) {
+            clearBusy(undiscarded.blocks[i], undiscarded.counts[i]);
+            pendingBlocks -= undiscarded.counts[i];
+        }
+        undiscarded.size = 0;
+        undiscardedAt = 0;
+        return any;
+    }
+
+    /** The next run to discard, from {@code runBlock} on; its length. It stays busy until {@link #discarded}. */
+    int takeUndiscarded(int maxBlocks) {
+        int at = undiscardedAt;
+        int count = Math.min(maxBlocks, undiscarded.counts[at]);
+        runBlock = undiscarded.blocks[at];
+        undiscarded.blocks[at] += count;
+        undiscarded.counts[at] -= count;
+        if (undiscarded.counts[at] == 0) {
+            undiscardedAt++;
+            if (undiscardedAt == undiscarded.size) {
+                undiscarded.size = 0;
+                undiscardedAt = 0;
+            }
+        }
+        return count;
+    }
+
+    void discarded(long block, int blocks) {
+        clearBusy(block, blocks);
+        pendingBlocks -= blocks;
     }
 
     /** Ranges of blocks, in arrays that grow to what the workload needs and stay. */

@@ -42,6 +42,7 @@ final class ServeCommand implements Callable<Integer> {
             paramLabel = "[NAME=]BDEV",
             description = {
                 "A block device with a file system: malloc:SIZE, file:PATH[,size=SIZE][,direct=on].",
+                "With ,discard=on at the end the device is told of blocks that were freed, so that a file shrinks.",
                 "May be given several times; shares then name theirs with bdev=NAME."
             })
     private List<String> devices = new ArrayList<>();

@@ -71,7 +71,7 @@ final class MountedStore {
                 Formatter.format(device, "");
                 LOG.info("{}: formatted, {}", config.name(), BlockDeviceSpec.formatSize(device.capacityBytes()));
             }
-            BlobStore store = BlobStore.open(device, StoreOptions.DEFAULT);
+            BlobStore store = BlobStore.open(device, StoreOptions.DEFAULT.withDiscard(config.discard()));
             store.handOver();
             Channel first = home.ask(() -> {
                 store.start(home);

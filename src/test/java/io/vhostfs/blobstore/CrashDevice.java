@@ -9,6 +9,7 @@ import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Poller;
 import io.vhostfs.reactor.Reactor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -38,6 +39,14 @@ final class CrashDevice implements BlockDevice {
     long cutAtWrite = Long.MAX_VALUE;
 
     private @Nullable Random tearing;
+
+    /** When it discards, what was discarded reads as garbage. */
+    boolean discards;
+
+    /** Discards from this one on fail; counted down. */
+    long failDiscardsAfter = Long.MAX_VALUE;
+
+    long discardedBytes;
 
     CrashDevice(long capacity, @Nullable Random asynchronous) {
         this.capacity = capacity;
@@ -167,7 +176,7 @@ final class CrashDevice implements BlockDevice {
 
     @Override
     public boolean supportsDiscard() {
-        return false;
+        return discards;
     }
 
     @Override
@@ -232,6 +241,18 @@ final class CrashDevice implements BlockDevice {
                     flushes++;
                     durable.putAll(cached);
                     cached.clear();
+                }
+                case BlockIo.DISCARD -> {
+                    if (failDiscardsAfter-- <= 0) {
+                        return -Errno.EOPNOTSUPP;
+                    }
+                    discardedBytes += io.lengthBytes;
+                    for (long s = io.offsetBytes / SECTOR; s < (io.offsetBytes + io.lengthBytes) / SECTOR; s++) {
+                        byte[] garbage = new byte[SECTOR];
+                        Arrays.fill(garbage, (byte) 0xdb);
+                        cached.remove(s);
+                        durable.put(s, garbage);
+                    }
                 }
                 default -> {
                     return -Errno.EINVAL;

@@ -8,6 +8,7 @@ import io.vhostfs.bdev.BlockDevice;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.memory.PermanentMemory;
 import io.vhostfs.os.Errno;
+import io.vhostfs.reactor.Reactor;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -60,6 +61,12 @@ final class StoreModel {
 
     void reopen() {
         store = BlobStore.open(device, options);
+    }
+
+    /** From now on the store runs as one that is served, on a reactor driven by hand. */
+    void serve() {
+        store.handOver();
+        store.start(new Reactor("test"));
     }
 
     // --- blocking style

@@ -37,6 +37,18 @@ final class TargetConfigTest {
     }
 
     @Test
+    void shouldTakeDiscardAsTheLastOptionOfADevice() {
+        assertEquals(
+                new DeviceConfig("b", "file:/x,size=1G", true), DeviceConfig.parse("b=file:/x,size=1G,discard=on"));
+        assertEquals(new DeviceConfig("file:/x", "file:/x", false), DeviceConfig.parse("file:/x,discard=off"));
+        assertEquals(
+                new DeviceConfig("file:/x,,discard=on", "file:/x,,discard=on", false),
+                DeviceConfig.parse("file:/x,,discard=on"),
+                "a comma in the path");
+        assertEquals(new DeviceConfig("file:/x,,", "file:/x,,", true), DeviceConfig.parse("file:/x,,,discard=on"));
+    }
+
+    @Test
     void shouldTakeTheOnlyDeviceWhenAShareNamesNone() {
         TargetConfig config = config(List.of("malloc:64M"), List.of("tag=one,socket=/1"));
         assertEquals("malloc:64M", config.deviceOf(config.shares().getFirst()).spec());
