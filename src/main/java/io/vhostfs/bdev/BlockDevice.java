@@ -38,6 +38,11 @@ public interface BlockDevice extends AutoCloseable {
     /** The way in from one reactor; its poller is registered with that reactor. Called on the reactor's thread. */
     BlockChannel openChannel(Reactor reactor);
 
+    /** A reactor for a caller that drives it by hand and waits; a simulated device gives it its own time. */
+    default Reactor newBlockingReactor(String name) {
+        return new Reactor(name);
+    }
+
     /** All channels must be closed before. */
     @Override
     void close();

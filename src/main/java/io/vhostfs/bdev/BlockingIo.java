@@ -28,7 +28,7 @@ public final class BlockingIo implements AutoCloseable {
 
     public BlockingIo(BlockDevice device) {
         this.device = device;
-        this.reactor = new Reactor("blocking I/O on " + device.name());
+        this.reactor = device.newBlockingReactor("blocking I/O on " + device.name());
         this.channel = device.openChannel(reactor);
         request.iovecsAddress = arena.allocate(Iovecs.IOVEC_SIZE, Long.BYTES).address();
         request.iovecCount = 1;

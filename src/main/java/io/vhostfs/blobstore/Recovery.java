@@ -71,8 +71,8 @@ final class Recovery {
     private BlobStore open(boolean withLog, Consumer<String> onDamage) {
         Superblock superblock = readSuperblock();
         RootSlot slot = readRootSlot(superblock);
-        BlobStore store = new BlobStore(
-                device, superblock, slot.totalBlocks, options, new Reactor("opening the store on " + device.name()));
+        Reactor reactor = device.newBlockingReactor("opening the store on " + device.name());
+        BlobStore store = new BlobStore(device, superblock, slot.totalBlocks, options, reactor);
         boolean opened = false;
         try {
             store.onDamage(onDamage);

@@ -30,6 +30,7 @@ import picocli.CommandLine.ScopeType;
             BenchCommand.class,
             DemoCommand.class,
             TrainCommand.class,
+            SimCommand.class,
         })
 public final class Main {
     private Main() {}

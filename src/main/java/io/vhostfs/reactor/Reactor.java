@@ -299,6 +299,11 @@ public final class Reactor {
         return turn.wallClockNs;
     }
 
+    /** What a poller, message or timer threw last and nobody dealt with, or null; for who drives a reactor by hand. */
+    public @Nullable Throwable failure() {
+        return turn.failure;
+    }
+
     /** Turns so far. Any thread. */
     public long turns() {
         return turn.turns();
@@ -552,6 +557,7 @@ public final class Reactor {
                 }
             }
         }
+        turn.failure = thrown;
         if (culprit != null) {
             LOG.error("reactor {}: poller {} is removed: it failed and has not dealt with it", name(), culprit, thrown);
             removePoller(culprit);

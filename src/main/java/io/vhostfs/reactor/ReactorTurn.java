@@ -99,6 +99,10 @@ class ReactorTurnFields extends ReactorTurnPadding {
     /** Failures of messages and timers. */
     int failures;
 
+    /** What was thrown last and not dealt with. */
+    @Nullable
+    Throwable failure;
+
     /** The poller that runs, or ran last; null while messages and timers run. */
     @Nullable
     Poller running;

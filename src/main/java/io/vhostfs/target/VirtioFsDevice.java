@@ -22,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Queue 0 is the hiprio queue, the others are request queues (virtio 1.2, 5.11.2); each belongs to one reactor. The
  * session outlives front ends and is reset between them, so that nothing of one guest is left for the next.
  */
-final class VirtioFsDevice implements VhostDeviceBackend {
+public final class VirtioFsDevice implements VhostDeviceBackend {
     private static final int TAG_BYTES = 36;
     private static final int CONFIG_BYTES = TAG_BYTES + Integer.BYTES;
 
@@ -32,7 +32,7 @@ final class VirtioFsDevice implements VhostDeviceBackend {
     private final List<Reactor> reactors;
 
     /** {@code reactors}: those over which the queues are spread, the file system's home first. Home reactor only. */
-    VirtioFsDevice(
+    public VirtioFsDevice(
             ShareConfig share, FileSystem fileSystem, long rootInode, ChangeFeed changes, List<Reactor> reactors) {
         this.share = share;
         this.fileSystem = fileSystem;
@@ -48,7 +48,7 @@ final class VirtioFsDevice implements VhostDeviceBackend {
     }
 
     /** The share is served no more. Home reactor only. */
-    void close() {
+    public void close() {
         session.close();
     }
 

@@ -1,0 +1,83 @@
+package io.vhostfs.sim;
+
+/**
+ * What goes wrong on a disk besides power cuts. Rates are per million requests. One thread.
+ *
+ * <p>Damage (lost, misdirected, rotten) only ever hits what carries a checksum, the store's own structures: that of file
+ * data nothing can detect.
+ */
+final class DiskFaults {
+    private static final int MILLION = 1_000_000;
+
+    /** Requests that end with EIO and do nothing. */
+    int readErrors;
+
+    int dataWriteErrors;
+    int metadataWriteErrors;
+
+    /** Writes of metadata that are acknowledged and never happen. */
+    int lostWrites;
+
+    /** Writes of metadata that go to another block of metadata. */
+    int misdirectedWrites;
+
+    /** Writes of metadata of which a bit turns over afterwards. */
+    int rot;
+
+    boolean tears;
+
+    private final SimRandom random;
+    private boolean enabled;
+
+    long errorsInjected;
+    long damageInjected;
+
+    DiskFaults(SimRandom random) {
+        this.random = random;
+    }
+
+    /** Only while the guests work: what a fault does to mkfs and to recovery is another question. */
+    void setEnabled(boolean on) {
+        enabled = on;
+    }
+
+    boolean hasErrors() {
+        return readErrors + dataWriteErrors + metadataWriteErrors > 0;
+    }
+
+    boolean hasDamage() {
+        return lostWrites + misdirectedWrites + rot > 0;
+    }
+
+    boolean failsRead() {
+        return error(readErrors);
+    }
+
+    boolean failsWrite(boolean metadata) {
+        return error(metadata ? metadataWriteErrors : dataWriteErrors);
+    }
+
+    private boolean error(int rate) {
+        boolean hit = enabled && rate > 0 && random.below(MILLION) < rate;
+        errorsInjected += hit ? 1 : 0;
+        return hit;
+    }
+
+    boolean losesWrite() {
+        return damage(lostWrites);
+    }
+
+    boolean misdirectsWrite() {
+        return damage(misdirectedWrites);
+    }
+
+    boolean rots() {
+        return damage(rot);
+    }
+
+    private boolean damage(int rate) {
+        boolean hit = enabled && rate > 0 && random.below(MILLION) < rate;
+        damageInjected += hit ? 1 : 0;
+        return hit;
+    }
+}

@@ -1,0 +1,43 @@
+package io.vhostfs.sim;
+
+/**
+ * What kind of disk a seed has.
+ *
+ * @param capacityBytes size
+ * @param blockBytes smallest unit of I/O, 512 or 4096
+ * @param atomicBytes what a power cut leaves whole or untouched, at least {@code blockBytes}
+ * @param volatileCache whether completed writes may be lost before a flush
+ * @param memoryAlignment alignment that iovecs must have
+ * @param immediatePercent how many requests end within the call
+ * @param latencyNs typical time of a request
+ * @param slowPermille how many requests take a hundred times as long
+ * @param stuckPermille how many requests take seconds
+ */
+record DiskProfile(
+        long capacityBytes,
+        int blockBytes,
+        int atomicBytes,
+        boolean volatileCache,
+        int memoryAlignment,
+        int immediatePercent,
+        long latencyNs,
+        int slowPermille,
+        int stuckPermille) {
+    private static final int MIB = 1 << 20;
+
+    static DiskProfile draw(SimRandom random, boolean small) {
+        int block = random.pick(512, 512, 4096);
+        int atomic = random.percent(40) ? 4096 : block;
+        long capacity = (small ? random.between(5, 9) : random.pick(24, 32, 48)) * (long) MIB;
+        return new DiskProfile(
+                capacity,
+                block,
+                atomic,
+                !random.percent(10),
+                random.pick(1, 512, block),
+                random.pick(0, 0, 0, 20, 60),
+                random.pick(5_000, 20_000, 100_000, 1_000_000),
+                random.pick(0, 5, 50),
+                random.pick(0, 0, 1));
+    }
+}

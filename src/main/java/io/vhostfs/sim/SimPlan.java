@@ -1,0 +1,56 @@
+package io.vhostfs.sim;
+
+import io.vhostfs.blobstore.StoreOptions;
+
+/**
+ * What a seed is about: the disk, the faults, how the guest behaves. Drawn once; immutable but for the faults' counters.
+ *
+ * @param disk the disk
+ * @param faults what goes wrong besides power cuts
+ * @param small whether the disk may be full
+ * @param logBytes size of the log
+ * @param options of the store
+ * @param concurrency requests that a guest has in flight
+ * @param syncPercent how many operations are syncs
+ * @param maxInodes how many inodes there are at most
+ * @param maxFileBytes how large a file gets
+ * @param operationsPerCrash how many operations there are about between two crashes
+ */
+record SimPlan(
+        DiskProfile disk,
+        DiskFaults faults,
+        boolean small,
+        long logBytes,
+        StoreOptions options,
+        int concurrency,
+        int syncPercent,
+        int maxInodes,
+        int maxFileBytes,
+        int operationsPerCrash) {
+    private static final long MS = 1_000_000L;
+
+    static SimPlan draw(SimRandom random) {
+        boolean small = random.percent(20);
+        DiskProfile disk = DiskProfile.draw(random, small);
+        DiskFaults faults = new DiskFaults(random.split());
+        if (random.percent(15)) {
+            faults.readErrors = random.pick(0, 200, 2000);
+            faults.dataWriteErrors = random.pick(0, 200, 5000);
+            faults.metadataWriteErrors = random.pick(0, 0, 300);
+        }
+        StoreOptions options = StoreOptions.DEFAULT
+                .withMetaCacheBytes(StoreOptions.MIN_META_CACHE_BYTES)
+                .withIntervals(random.pick(5, 50, 1000) * MS, random.pick(10, 100, 1000, 10_000) * MS);
+        return new SimPlan(
+                disk,
+                faults,
+                small,
+                1L << 20,
+                options,
+                random.pick(1, 2, 4, 8),
+                random.pick(1, 4, 15),
+                random.pick(12, 30, 80, 200),
+                random.pick(3000, 64 << 10, 256 << 10, 1 << 20),
+                random.pick(30, 150, 150, 600, 2000));
+    }
+}

@@ -1,0 +1,497 @@
+package io.vhostfs.sim;
+
+import io.vhostfs.bdev.BlockChannel;
+import io.vhostfs.blobfs.BlobFs;
+import io.vhostfs.blobfs.FileSystemVisitor;
+import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.blobstore.FormatOptions;
+import io.vhostfs.blobstore.StoreException;
+import io.vhostfs.blobstore.StoreReporter;
+import io.vhostfs.frontend.SharedMemory;
+import io.vhostfs.fuse.ChangeFeed;
+import io.vhostfs.os.Errno;
+import io.vhostfs.os.LibcConstants;
+import io.vhostfs.reactor.Reactor;
+import io.vhostfs.target.ShareConfig;
+import io.vhostfs.target.VirtioFsDevice;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.UUID;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One seed from mkfs to the last crash: a target that lives and dies on a simulated disk, a guest that works on it, and the
+ * promises that are checked after each mount.
+ *
+ * <p>Invariant: everything that happens follows from the seed. One thread.
+ */
+public final class Simulation {
+    private static final long MS = 1_000_000L;
+
+    /** A turn costs about this. */
+    private static final int MAX_TURN_NS = 3000;
+
+    /** Turns without an answer or a request to the disk, and simulated time, before it is called a hang. */
+    private static final int MAX_IDLE_TURNS = 20_000;
+
+    private static final int MAX_MOUNT_ATTEMPTS = 50;
+
+    private final long seed;
+    private final SimOptions options;
+    private final SharedMemory memory;
+    private final TraceHash trace = new TraceHash();
+    private final SimRandom random;
+    private final SimClock clock = new SimClock();
+    private final SimPlan plan;
+    private final SimDisk disk;
+    private final SimDriver driver;
+    private final SimGuest guest;
+    private final long memoryMark;
+
+    private @Nullable Mounted mounted;
+    private long crashes;
+    private long mounts;
+
+    /** A target that runs. */
+    private record Mounted(
+            Reactor reactor, BlobStore store, BlockChannel channel, BlobFs fileSystem, VirtioFsDevice device) {}
+
+    /** The power went while something was asked. */
+    private static final class PowerLost extends RuntimeException {
+        private static final long serialVersionUID = 1L;
+
+        PowerLost() {
+            super("the power went", null, false, false);
+        }
+    }
+
+    private Simulation(long seed, SimOptions options, SharedMemory memory) {
+        this.seed = seed;
+        this.options = options;
+        this.memory = memory;
+        random = new SimRandom(seed);
+        plan = SimPlan.draw(random.split());
+        disk = new SimDisk(plan.disk(), clock, random.split(), trace, plan.faults());
+        driver = new SimDriver(memory);
+        memoryMark = memory.mark();
+        ModelNode root = new ModelNode(ModelTree.ROOT, LibcConstants.S_IFDIR, 0755);
+        guest = new SimGuest(plan, driver, random.split(), trace, new History(ModelTree.empty(root)));
+    }
+
+    /** Memory that a simulation needs for its guest. */
+    public static long memoryBytes() {
+        return SimDriver.memoryBytes() + (1 << 20);
+    }
+
+    /** Runs one seed; what goes wrong is in the result. */
+    public static SimResult run(long seed, SimOptions options, SharedMemory memory) {
+        long mark = memory.mark();
+        Simulation simulation = new Simulation(seed, options, memory);
+        Throwable failure = null;
+        try {
+            simulation.run();
+        } catch (Exception | AssertionError | StackOverflowError e) {
+            failure = e;
+        } finally {
+            simulation.abandon();
+            memory.release(mark);
+        }
+        return simulation.result(failure);
+    }
+
+    private SimResult result(@Nullable Throwable failure) {
+        String report = failure == null ? "" : report();
+        return new SimResult(
+                seed,
+                guest.operations,
+                crashes,
+                mounts,
+                plan.faults().errorsInjected + plan.faults().damageInjected,
+                disk.requests,
+                trace.value(),
+                failure,
+                report);
+    }
+
+    private String report() {
+        StringBuilder text = new StringBuilder("plan: ").append(plan).append('\n');
+        guest.recent().forEach(line -> text.append("  ").append(line).append('\n'));
+        return text.append("after ")
+                .append(guest.operations)
+                .append(" operations and ")
+                .append(crashes)
+                .append(" crashes at simulated time ")
+                .append(clock.monotonicNs())
+                .append(" ns")
+                .toString();
+    }
+
+    private void run() {
+        makeFileSystem();
+        while (crashes < options.crashes() && guest.operations < options.steps()) {
+            recover();
+            work();
+        }
+        recover();
+        stop(true);
+        check();
+    }
+
+    // --- mkfs
+
+    private void makeFileSystem() {
+        while (true) {
+            boolean cut = random.percent(30);
+            disk.armCut(cut ? random.between(1, 40) : 0);
+            try {
+                format();
+                disk.armCut(0);
+                disk.setLogEnd((8 + plan.logBytes() / SimDisk.BLOCK) * SimDisk.BLOCK);
+                return;
+            } catch (StoreException | IllegalStateException e) {
+                requirePowerCut("mkfs", e);
+            }
+            crashed("mkfs");
+            // Whatever is there now must be refused, or be whole.
+            checkUnfinished();
+        }
+    }
+
+    private void format() {
+        long nowNs = clock.wallClockNs();
+        UUID uuid = new UUID(random.nextLong(), random.nextLong());
+        BlobStore.format(disk, new FormatOptions(uuid, "sim", plan.logBytes(), random.nextLong(), nowNs));
+        BlobStore store = BlobStore.open(disk, plan.options());
+        try {
+            BlobFs.format(store, nowNs, 0, 0);
+            store.closeBlocking();
+        } finally {
+            store.abandon();
+        }
+        if (disk.isPowerOff()) {
+            throw new SimFailure("mkfs ended well although the power went");
+        }
+    }
+
+    private void requirePowerCut(String what, RuntimeException e) {
+        if (!disk.isPowerOff()) {
+            throw new SimFailure(what + " failed: " + e.getMessage(), e);
+        }
+    }
+
+    private void checkUnfinished() {
+        try {
+            mount();
+        } catch (StoreException e) {
+            guest.remember("unfinished mkfs is refused: " + e.getMessage());
+            return;
+        }
+        observe();
+        abandon();
+    }
+
+    // --- life and death of the target
+
+    private void crashed(String during) {
+        crashes++;
+        guest.remember("--- the power goes during " + during);
+        abandon();
+        disk.powerOn();
+        clock.advance(random.between(1L, 1000 * MS));
+    }
+
+    /** Gives back what the target held; on the disk nothing happens. */
+    private void abandon() {
+        driver.detach();
+        guest.forgetCalls();
+        Mounted m = mounted;
+        mounted = null;
+        if (m != null) {
+            m.store().abandon();
+        }
+        memory.release(memoryMark);
+    }
+
+    private Mounted mounted() {
+        return Objects.requireNonNull(mounted);
+    }
+
+    /** Mounts, looks at everything and compares, as often as the power goes meanwhile. */
+    private void recover() {
+        for (int attempt = 0; ; attempt++) {
+            if (attempt == MAX_MOUNT_ATTEMPTS) {
+                throw new SimFailure("no mount succeeds within " + attempt + " attempts");
+            }
+            if (random.percent(40)) {
+                check();
+            }
+            boolean cut = attempt < MAX_MOUNT_ATTEMPTS / 2 && random.percent(30);
+            disk.armCut(cut ? random.skewed(400) : 0);
+            try {
+                mount();
+                Observation found = observe();
+                disk.armCut(0);
+                int prefix = new Oracle(guest.history(), guest.files()).match(found);
+                guest.remember(
+                        "--- mounted: " + prefix + " of " + guest.history().length() + " changes, "
+                                + guest.history().durable() + " were synced");
+                guest.restart(found);
+                return;
+            } catch (StoreException e) {
+                requirePowerCut("mount", e);
+            } catch (PowerLost e) {
+                // As planned.
+            }
+            crashed("recovery");
+        }
+    }
+
+    private void mount() {
+        BlobStore store = BlobStore.open(disk, plan.options());
+        Reactor reactor =
+                new Reactor(Reactor.Config.named("home").withClock(clock).withMailboxCapacity(1024));
+        try {
+            store.handOver();
+            disk.setLive(reactor);
+            store.start(reactor);
+            BlockChannel channel = disk.openChannel(reactor);
+            Listener listener = new Listener();
+            BlobFs.mount(store, reactor, disk, channel, listener);
+            for (int idle = 0; listener.fileSystem == null && listener.problem.isEmpty(); idle++) {
+                turn(reactor);
+                if (idle > MAX_IDLE_TURNS) {
+                    throw new SimFailure("a mount does not end");
+                }
+            }
+            BlobFs fileSystem = listener.fileSystem;
+            if (fileSystem == null) {
+                throw new StoreException(StoreException.Kind.DAMAGED, listener.problem);
+            }
+            String mode = random.percent(50) ? "exclusive" : "shared";
+            ShareConfig share = ShareConfig.parse("tag=sim,socket=/simulated,mode=" + mode);
+            VirtioFsDevice device =
+                    new VirtioFsDevice(share, fileSystem, ModelTree.ROOT, new ChangeFeed(), List.of(reactor));
+            mounted = new Mounted(reactor, store, channel, fileSystem, device);
+            driver.attach(device, 1);
+        } finally {
+            if (mounted == null) {
+                store.abandon();
+            }
+        }
+        mounts++;
+    }
+
+    private static final class Listener implements BlobFs.MountListener {
+        private @Nullable BlobFs fileSystem;
+        private String problem = "";
+
+        @Override
+        public void onMounted(BlobFs mountedFileSystem) {
+            fileSystem = mountedFileSystem;
+        }
+
+        @Override
+        public void onFailed(int errno, String why) {
+            problem = why + " (" + Errno.name(errno) + ")";
+        }
+    }
+
+    /** One turn of a reactor, and of the world around it. */
+    private void turn(Reactor reactor) {
+        int work = reactor.runOnce();
+        Throwable thrown = reactor.failure();
+        if (thrown != null) {
+            throw thrown instanceof SimFailure known ? known : new SimFailure("the target threw " + thrown, thrown);
+        }
+        if (disk.isPowerOff()) {
+            throw new PowerLost();
+        }
+        long next = disk.nextDueNs();
+        if (work > 0 || random.percent(20)) {
+            clock.advance(random.below(MAX_TURN_NS));
+        } else if (next != Long.MAX_VALUE) {
+            clock.advanceTo(next);
+        } else {
+            clock.advance(random.below((int) MS));
+        }
+    }
+
+    private Observation observe() {
+        ask(FuseMessage.init());
+        Observation found = new Observation(this::ask, random);
+        found.run();
+        return found;
+    }
+
+    private byte[] ask(FuseMessage message, int... allowedErrors) {
+        Object[] answer = new Object[2];
+        guest.sendAlone(message, answer);
+        int turns = 0;
+        while (answer[1] == null) {
+            turn(mounted().reactor());
+            guest.takeAnswers();
+            if (++turns > MAX_IDLE_TURNS) {
+                throw new SimFailure("no answer to opcode " + message.opcode());
+            }
+        }
+        int error = (int) answer[0];
+        for (int allowed : allowedErrors) {
+            if (error == allowed) {
+                return new byte[0];
+            }
+        }
+        if (error != 0) {
+            throw new SimFailure(
+                    "opcode " + message.opcode() + " of inode " + message.nodeid() + " failed: " + Errno.name(error));
+        }
+        return (byte[]) answer[1];
+    }
+
+    // --- work
+
+    /** The guest works until the target ends, one way or another. */
+    private void work() {
+        plan.faults().setEnabled(true);
+        int operations = random.skewed(2 * plan.operationsPerCrash());
+        boolean atRequest = random.percent(70);
+        disk.armCut(atRequest ? random.skewed(3 * plan.operationsPerCrash()) : 0);
+        try {
+            drive(operations);
+            finish();
+        } catch (PowerLost e) {
+            // What the target answered before is in the ring.
+            driver.flush();
+            guest.takeAnswers();
+            crashed("work");
+        } finally {
+            plan.faults().setEnabled(false);
+        }
+    }
+
+    private void drive(int operations) {
+        long until = guest.operations + operations;
+        int idle = 0;
+        while (guest.operations < until) {
+            boolean issued = false;
+            while (guest.inFlight() < plan.concurrency() && random.percent(70)) {
+                guest.issue();
+                issued = true;
+            }
+            if (random.oneIn(2000)) {
+                // Timers run: commits, checkpoints, time stamps.
+                clock.advance(random.between(MS, 12_000 * MS));
+            }
+            turn(mounted().reactor());
+            idle = guest.takeAnswers() > 0 || issued ? 0 : idle + 1;
+            if (idle > MAX_IDLE_TURNS) {
+                throw new SimFailure("nothing in flight is answered: " + guest.waiting());
+            }
+        }
+    }
+
+    /** The end of a life that no request to the disk brought about. */
+    private void finish() {
+        int how = random.below(10);
+        if (how < 5) {
+            disk.cutPower();
+            throw new PowerLost();
+        }
+        if (how < 7) {
+            kill();
+            return;
+        }
+        drain();
+        stop(false);
+    }
+
+    private void kill() {
+        driver.flush();
+        guest.takeAnswers();
+        disk.killChannels();
+        crashes++;
+        guest.remember("--- the target is killed");
+        abandon();
+    }
+
+    private void drain() {
+        int idle = 0;
+        while (guest.inFlight() > 0) {
+            turn(mounted().reactor());
+            idle = guest.takeAnswers() > 0 ? 0 : idle + 1;
+            if (idle > MAX_IDLE_TURNS) {
+                throw new SimFailure("nothing in flight is answered: " + guest.waiting());
+            }
+        }
+    }
+
+    /** An orderly end; afterwards everything is durable. */
+    private void stop(boolean forGood) {
+        Mounted m = mounted();
+        guest.remember("--- unmounted in order");
+        driver.detach();
+        m.device().close();
+        int status = await("unmount", done -> m.fileSystem().unmount(done::add));
+        m.channel().close();
+        int closed = await("close", done -> m.store().close(new BlobStore.CommitWaiter() {
+            @Override
+            public void onCommitted(int result) {
+                done.add(result);
+            }
+        }));
+        boolean good = status == 0 && closed == 0;
+        if (!good && plan.faults().errorsInjected == 0) {
+            throw new SimFailure("an unmount failed: " + Errno.name(Math.min(status, closed)));
+        }
+        abandon();
+        if (good) {
+            guest.history().madeDurable(guest.history().length());
+            guest.files().values().forEach(FileModel::madeDurable);
+        }
+        if (!forGood && random.percent(50)) {
+            disk.cutPower();
+            disk.powerOn();
+        }
+    }
+
+    private interface Starter {
+        void start(List<Integer> done);
+    }
+
+    private int await(String what, Starter starter) {
+        List<Integer> done = new ArrayList<>();
+        starter.start(done);
+        for (int turns = 0; done.isEmpty(); turns++) {
+            turn(mounted().reactor());
+            if (turns > 10 * MAX_IDLE_TURNS) {
+                throw new SimFailure(what + " does not end");
+            }
+        }
+        return done.get(0);
+    }
+
+    // --- fsck
+
+    private void check() {
+        disk.armCut(0);
+        List<String> problems = new ArrayList<>();
+        BlobStore.check(
+                disk,
+                new StoreReporter() {
+                    @Override
+                    public void problem(String text) {
+                        problems.add(text);
+                    }
+
+                    @Override
+                    public void remark(String text) {}
+
+                    @Override
+                    public void progress(long doneBlocks, long usedBlocks) {}
+                },
+                new FileSystemVisitor());
+        if (!problems.isEmpty()) {
+            throw new SimFailure("fsck finds " + problems.size() + " problems: " + problems);
+        }
+    }
+}
