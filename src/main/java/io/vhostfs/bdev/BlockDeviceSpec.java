@@ -1,12 +1,14 @@
 package io.vhostfs.bdev;
 
 import io.vhostfs.bdev.BlockDeviceException.Kind;
+import io.vhostfs.vfio.PciDevice;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 
 /**
- * What a user calls a block device: {@code malloc:SIZE} or {@code file:PATH[,size=SIZE][,direct=on]}.
+ * What a user calls a block device: {@code malloc:SIZE}, {@code file:PATH[,size=SIZE][,direct=on]} or
+ * {@code nvme:PCI-ADDRESS[,nsid=N][,interrupts=on]}.
  *
  * <p>Invariant: a value that exists is well-formed; whether the device can be opened is another matter. A comma in a path
  * is written twice. Any thread.
@@ -40,6 +42,20 @@ public sealed interface BlockDeviceSpec {
     }
 
     /**
+     * A namespace of an NVMe controller that is bound to vfio-pci.
+     *
+     * @param address full PCI address
+     * @param nsid namespace identifier
+     * @param interrupts whether reactors may sleep while requests are under way
+     */
+    record Nvme(String address, int nsid, boolean interrupts) implements BlockDeviceSpec {
+        @Override
+        public String toString() {
+            return "nvme:" + address + (nsid == 1 ? "" : ",nsid=" + nsid) + (interrupts ? ",interrupts=on" : "");
+        }
+    }
+
+    /**
      * Reads a block device's name.
      *
      * @throws BlockDeviceException when it cannot be understood
@@ -51,12 +67,8 @@ public sealed interface BlockDeviceSpec {
         return switch (type) {
             case "malloc" -> parseMalloc(text, rest);
             case "file" -> parseFile(text, rest);
-            case "nvme" ->
-                throw new BlockDeviceException(
-                        Kind.UNSUPPORTED,
-                        "block device '" + text + "': the NVMe driver is not built in this version; use the kernel's"
-                                + " driver through file:/dev/nvme0n1,direct=on");
-            default -> throw invalid(text, "it starts with none of malloc:, file:");
+            case "nvme" -> parseNvme(text, rest);
+            default -> throw invalid(text, "it starts with none of malloc:, file:, nvme:");
         };
     }
 
@@ -114,22 +126,63 @@ public sealed interface BlockDeviceSpec {
         long sizeBytes = 0;
         boolean direct = false;
         for (String option : parts.subList(1, parts.size())) {
-            String[] pair = option.split("=", 2);
-            if (pair.length != 2) {
-                throw invalid(text, "'" + option + "' is no KEY=VALUE; a comma in a path is written twice");
-            }
+            String[] pair = keyAndValue(text, option);
             switch (pair[0]) {
                 case "size" -> sizeBytes = size(text, pair[1]);
-                case "direct" ->
-                    direct = switch (pair[1]) {
-                        case "on" -> true;
-                        case "off" -> false;
-                        default -> throw invalid(text, "direct is on or off");
-                    };
+                case "direct" -> direct = onOrOff(text, pair);
                 default -> throw invalid(text, "there is no option '" + pair[0] + "'");
             }
         }
         return new FilePath(path, sizeBytes, direct);
+    }
+
+    private static BlockDeviceSpec parseNvme(String text, String rest) {
+        List<String> parts = splitAtSingleCommas(rest);
+        String address;
+        try {
+            address = PciDevice.parseAddress(parts.getFirst());
+        } catch (IllegalArgumentException e) {
+            throw invalid(text, String.valueOf(e.getMessage()));
+        }
+        int nsid = 1;
+        boolean interrupts = false;
+        for (String option : parts.subList(1, parts.size())) {
+            String[] pair = keyAndValue(text, option);
+            switch (pair[0]) {
+                case "nsid" -> nsid = nsid(text, pair[1]);
+                case "interrupts" -> interrupts = onOrOff(text, pair);
+                default -> throw invalid(text, "there is no option '" + pair[0] + "'");
+            }
+        }
+        return new Nvme(address, nsid, interrupts);
+    }
+
+    private static int nsid(String text, String value) {
+        try {
+            int nsid = Integer.parseInt(value);
+            if (nsid > 0) {
+                return nsid;
+            }
+        } catch (NumberFormatException e) {
+            // Said below, as of a number that is too small.
+        }
+        throw invalid(text, "nsid is a number from 1 on");
+    }
+
+    private static String[] keyAndValue(String text, String option) {
+        String[] pair = option.split("=", 2);
+        if (pair.length != 2) {
+            throw invalid(text, "'" + option + "' is no KEY=VALUE; a comma in a path is written twice");
+        }
+        return pair;
+    }
+
+    private static boolean onOrOff(String text, String[] pair) {
+        return switch (pair[1]) {
+            case "on" -> true;
+            case "off" -> false;
+            default -> throw invalid(text, pair[0] + " is on or off");
+        };
     }
 
     private static long size(String text, String size) {
@@ -168,6 +221,7 @@ public sealed interface BlockDeviceSpec {
         return new BlockDeviceException(
                 Kind.INVALID,
                 "block device '" + text + "': " + why
-                        + "; block devices are named malloc:SIZE or file:PATH[,size=SIZE][,direct=on]");
+                        + "; block devices are named malloc:SIZE, file:PATH[,size=SIZE][,direct=on] or"
+                        + " nvme:PCI-ADDRESS[,nsid=N]");
     }
 }

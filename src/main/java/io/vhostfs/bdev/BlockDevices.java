@@ -14,6 +14,7 @@ public final class BlockDevices {
         return switch (spec) {
             case BlockDeviceSpec.Malloc malloc -> new MallocDevice(malloc.sizeBytes());
             case BlockDeviceSpec.FilePath file -> UringDevice.open(file, create);
+            case BlockDeviceSpec.Nvme nvme -> NvmeDevices.open(nvme);
         };
     }
 

@@ -3,6 +3,7 @@ package io.vhostfs.cli;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Libc;
 import io.vhostfs.os.LibcConstants;
+import io.vhostfs.vfio.PciDevice;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
@@ -34,6 +35,10 @@ final class Doctor {
 
     private static final long WANTED_MEMLOCK_BYTES = 1L << 30;
     private static final long WANTED_FILES = 4096;
+
+    /** Guests have up to 509 regions each. */
+    private static final long WANTED_DMA_ENTRIES = 8192;
+
     private static final int SYS_IO_URING_SETUP = 425;
     private static final int IO_URING_PARAMS_SIZE = 120;
 
@@ -62,6 +67,8 @@ final class Doctor {
         governor();
         iommu();
         vfio();
+        drives();
+        dmaEntries();
         device(
                 "KVM",
                 "dev/kvm",
@@ -161,6 +168,33 @@ final class Doctor {
                 "VFIO (for nvme: devices)",
                 there ? "/dev/vfio/vfio" : "no /dev/vfio/vfio",
                 "modprobe vfio-pci");
+    }
+
+    /** A host without NVMe drives lacks nothing. */
+    private void drives() {
+        List<PciDevice> controllers = PciDevice.all(root, PciDevice.NVME_CLASS);
+        if (controllers.isEmpty()) {
+            return;
+        }
+        long ours = controllers.stream()
+                .filter(device -> device.driver().equals(PciDevice.VFIO_DRIVER))
+                .count();
+        add(
+                ours > 0 ? Verdict.OK : Verdict.SLOW,
+                "NVMe controllers",
+                ours + " of " + controllers.size() + " bound to vfio-pci",
+                "vhostfs setup --bind PCI-ADDRESS, for a drive that nobody else needs (vhostfs nvme list)");
+    }
+
+    private void dmaEntries() {
+        long limit = number("sys/module/vfio_iommu_type1/parameters/dma_entry_limit");
+        if (limit >= 0) {
+            add(
+                    limit >= WANTED_DMA_ENTRIES ? Verdict.OK : Verdict.SLOW,
+                    "VFIO mappings",
+                    limit + " for each device",
+                    "options vfio_iommu_type1 dma_entry_limit=65535 in /etc/modprobe.d/vhostfs.conf");
+        }
     }
 
     private void device(String subject, String path, String remedy) {

@@ -27,6 +27,8 @@ import picocli.CommandLine.ScopeType;
             FsckCommand.class,
             GrowCommand.class,
             DoctorCommand.class,
+            SetupCommand.class,
+            NvmeCommand.class,
             BenchCommand.class,
             DemoCommand.class,
             TrainCommand.class,

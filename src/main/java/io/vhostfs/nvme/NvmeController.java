@@ -524,6 +524,12 @@ public final class NvmeController implements AutoCloseable {
             }
             boolean live = state == State.LIVE;
             state = State.CLOSED;
+            LOG.info(
+                    "{}: closed; zero-copy bytes {}, bounced bytes {}; {}",
+                    name,
+                    zeroCopyBytes(),
+                    bouncedBytes(),
+                    counters);
             if (live && !registers.shutDown(options.adminTimeoutNs())) {
                 LOG.warn("{}: does not say that its cache is safe; do not cut its power yet", name);
             }

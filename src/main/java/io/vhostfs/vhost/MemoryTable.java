@@ -12,6 +12,7 @@ import static io.vhostfs.os.LibcConstants.PROT_READ;
 import static io.vhostfs.os.LibcConstants.PROT_WRITE;
 import static io.vhostfs.os.LibcConstants.S_IFREG;
 
+import io.vhostfs.memory.DmaRegions;
 import io.vhostfs.memory.GuestMemory;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.FileStatus;
@@ -119,7 +120,10 @@ final class MemoryTable {
         mappings.clear();
     }
 
-    /** Ends the table's life. Where somebody may still use its regions, zeroes stay mapped for ever in their place. */
+    /**
+     * Ends the table's life. Where somebody may still use its regions, zeroes stay mapped for ever in their place; a device
+     * goes on with the pages that it had.
+     */
     synchronized void close(boolean mayBeInUse) {
         LIVE.remove(this);
         if (mayBeInUse) {
@@ -156,6 +160,7 @@ final class MemoryTable {
                     + "; the front end has to share its memory (QEMU: memory-backend-memfd,share=on)");
         }
         Libc.madvise(address, mapBytes, MADV_DONTDUMP);
+        DmaRegions.add(address, mapBytes);
         return new Mapping(
                 new GuestMemory.Region(guestAddress, userAddress, lengthBytes, address + (offset - mapOffset)),
                 address,
@@ -208,6 +213,7 @@ final class MemoryTable {
     }
 
     private static void unmap(Mapping mapping) {
+        DmaRegions.remove(mapping.mapAddress, mapping.mapBytes);
         Libc.munmap(mapping.mapAddress, mapping.mapBytes);
         Libc.close(mapping.fd);
     }

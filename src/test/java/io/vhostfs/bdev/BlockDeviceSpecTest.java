@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.vhostfs.bdev.BlockDeviceException.Kind;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class BlockDeviceSpecTest {
@@ -72,16 +71,17 @@ class BlockDeviceSpecTest {
     }
 
     @Test
-    void saysThatNvmeIsNotBuilt() {
-        BlockDeviceException e =
-                assertThrows(BlockDeviceException.class, () -> BlockDeviceSpec.parse("nvme:0000:01:00.0"));
-        assertEquals(Kind.UNSUPPORTED, e.kind());
-    }
-
-    @ParameterizedTest
-    @CsvSource({"0,0", "512,512", "4k,4096", "3G,3221225472", "1T,1099511627776"})
-    void readsSizes(String text, long bytes) {
-        assertEquals(bytes, BlockDeviceSpec.parseSize(text));
-        assertEquals(bytes, BlockDeviceSpec.parseSize(BlockDeviceSpec.formatSize(bytes)));
+    void readsNvmeNamespaces() {
+        assertEquals(new BlockDeviceSpec.Nvme("0000:01:00.0", 1, false), BlockDeviceSpec.parse("nvme:0000:01:00.0"));
+        assertEquals(
+                new BlockDeviceSpec.Nvme("0000:0a:1f.7", 2, true),
+                BlockDeviceSpec.parse("nvme:0A:1F.7,nsid=2,interrupts=on"));
+        for (String name : new String[] {"nvme:0000:01:00.0", "nvme:0000:01:00.0,nsid=3,interrupts=on"}) {
+            assertEquals(name, BlockDeviceSpec.parse(name).toString());
+        }
+        for (String bad :
+                new String[] {"nvme:", "nvme:nvme0", "nvme:01:00.0,nsid=0", "nvme:01:00.8", "nvme:01:00.0,x=1"}) {
+            assertThrows(BlockDeviceException.class, () -> BlockDeviceSpec.parse(bad), bad);
+        }
     }
 }

@@ -48,4 +48,16 @@ final class DoctorTest {
             assertFalse(finding.found().isEmpty(), finding.subject());
         }
     }
+
+    @Test
+    void shouldCountTheDrivesThatAreBoundToVfio(@TempDir Path root) throws IOException {
+        FakeSysfs host = new FakeSysfs(root);
+        host.controller("0000:05:00.0", 0, "nvme");
+        assertEquals(Doctor.Verdict.SLOW, find(root, "NVMe controllers").verdict());
+        host.controller("0000:06:00.0", 1, "vfio-pci");
+        assertEquals("1 of 2 bound to vfio-pci", find(root, "NVMe controllers").found());
+        assertEquals(Doctor.Verdict.OK, find(root, "NVMe controllers").verdict());
+        host.write("sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "100");
+        assertEquals(Doctor.Verdict.SLOW, find(root, "VFIO mappings").verdict());
+    }
 }

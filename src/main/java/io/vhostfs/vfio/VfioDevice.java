@@ -1,0 +1,383 @@
+package io.vhostfs.vfio;
+
+import static io.vhostfs.os.LibcConstants.EFD_CLOEXEC;
+import static io.vhostfs.os.LibcConstants.EFD_NONBLOCK;
+import static io.vhostfs.os.LibcConstants.MAP_SHARED;
+import static io.vhostfs.os.LibcConstants.O_CLOEXEC;
+import static io.vhostfs.os.LibcConstants.O_RDWR;
+import static io.vhostfs.os.LibcConstants.PROT_READ;
+import static io.vhostfs.os.LibcConstants.PROT_WRITE;
+import static io.vhostfs.vfio.VfioConstants.*;
+
+import io.vhostfs.memory.DmaMapper;
+import io.vhostfs.memory.Memory;
+import io.vhostfs.os.CString;
+import io.vhostfs.os.Errno;
+import io.vhostfs.os.Libc;
+import io.vhostfs.vfio.VfioException.Kind;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A PCI device that this process drives: container, group and device of VFIO with the type 1 (v2) IOMMU.
+ *
+ * <p>Invariant: while it is open, BAR 0 is mapped and nobody else has the device. The kernel resets it when it is closed,
+ * however the process ends. Each device has a container, hence an IOMMU domain, of its own. Any thread; mapping is guarded.
+ */
+public final class VfioDevice implements DmaMapper, AutoCloseable {
+    /** Vectors for which there are eventfds: one for each queue pair we may have, and the admin queue's. */
+    public static final int MAX_VECTORS = 65;
+
+    /** Room for the capabilities of the IOMMU: more ranges than any machine has. */
+    private static final int IOMMU_INFO_BYTES = 4096;
+
+    private static final int MAX_CAPABILITIES = 16;
+
+    private final String name;
+    private int containerFd = -1;
+    private int groupFd = -1;
+    private int deviceFd = -1;
+    private long barAddress;
+    private long barBytes;
+    private long configOffset;
+    private IovaAllocator iovas = new IovaAllocator(List.of());
+    private int removalFd = -1;
+    private int[] vectorFds = {};
+
+    private VfioDevice(String name) {
+        this.name = name;
+    }
+
+    /**
+     * Opens the device.
+     *
+     * @throws VfioException when it is not there, not bound to vfio-pci, in use, or the host has no IOMMU
+     */
+    public static VfioDevice open(PciDevice pci) throws VfioException {
+        VfioDevice device = new VfioDevice(pci.address());
+        try {
+            device.openAll(pci);
+            return device;
+        } catch (VfioException e) {
+            device.close();
+            throw e;
+        }
+    }
+
+    private void openAll(PciDevice pci) throws VfioException {
+        if (!pci.exists()) {
+            throw new VfioException(Kind.MISSING, name + ": there is no such PCI device; lspci -D shows all");
+        }
+        if (!pci.driver().equals(PciDevice.VFIO_DRIVER)) {
+            throw new VfioException(
+                    Kind.BUSY,
+                    name + ": is bound to " + (pci.driver().isEmpty() ? "no driver" : "the driver " + pci.driver())
+                            + ", not to vfio-pci; remedy, as root: vhostfs setup --bind " + name);
+        }
+        if (pci.iommuGroup().isEmpty()) {
+            throw new VfioException(
+                    Kind.UNSUPPORTED,
+                    name + ": there is no IOMMU; enable VT-d or AMD-Vi in the firmware, and boot with intel_iommu=on");
+        }
+        openGroup(pci.iommuGroup());
+        readIommu();
+        mapRegisters();
+        removalFd = eventFd();
+        int result = setInterrupts(VFIO_PCI_REQ_IRQ_INDEX, new int[] {removalFd});
+        if (result < 0) {
+            // A kernel that cannot ask for the device back: it waits until the target ends.
+            Libc.close(removalFd);
+            removalFd = -1;
+        }
+    }
+
+    private void openGroup(String group) throws VfioException {
+        containerFd = openFile("/dev/vfio/vfio", "remedy, as root: modprobe vfio-pci");
+        if (Libc.ioctl(containerFd, VFIO_GET_API_VERSION, 0) != VFIO_API_VERSION
+                || Libc.ioctl(containerFd, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) <= 0) {
+            throw new VfioException(
+                    Kind.UNSUPPORTED, name + ": this kernel's VFIO has no type 1 IOMMU; modprobe vfio_iommu_type1");
+        }
+        groupFd = openFile(
+                "/dev/vfio/" + group, "end who uses it, or give it to this user: chown USER /dev/vfio/" + group);
+        try (Arena arena = Arena.ofConfined()) {
+            long status = arena.allocate(VFIO_GROUP_STATUS_SIZE, 8).address();
+            Memory.putInt(status, VFIO_GROUP_STATUS_SIZE);
+            check(Libc.ioctl(groupFd, VFIO_GROUP_GET_STATUS, status), "the status of its IOMMU group");
+            if ((Memory.getInt(status + VFIO_GROUP_STATUS_FLAGS_OFFSET) & VFIO_GROUP_FLAGS_VIABLE) == 0) {
+                throw new VfioException(
+                        Kind.BUSY,
+                        name + ": another device of its IOMMU group " + group
+                                + " has a driver of the kernel; bind all of" + " /sys/kernel/iommu_groups/" + group
+                                + "/devices to vfio-pci");
+            }
+            long container = arena.allocate(Integer.BYTES, 8).address();
+            Memory.putInt(container, containerFd);
+            check(Libc.ioctl(groupFd, VFIO_GROUP_SET_CONTAINER, container), "to join its container");
+            check(Libc.ioctl(containerFd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU), "its IOMMU");
+        }
+        deviceFd = check(CString.with(name, text -> Libc.ioctl(groupFd, VFIO_GROUP_GET_DEVICE_FD, text)), "the device");
+    }
+
+    private int openFile(String path, String remedy) throws VfioException {
+        int fd = CString.with(path, text -> Libc.open(text, O_RDWR | O_CLOEXEC, 0));
+        if (fd >= 0) {
+            return fd;
+        }
+        Kind kind =
+                switch (-fd) {
+                    case Errno.ENOENT, Errno.ENODEV -> Kind.UNSUPPORTED;
+                    case Errno.EBUSY -> Kind.BUSY;
+                    default -> Kind.NOT_PERMITTED;
+                };
+        throw new VfioException(kind, name + ": cannot open " + path + " (" + Errno.name(fd) + "); " + remedy);
+    }
+
+    private int check(int result, String what) throws VfioException {
+        if (result < 0) {
+            throw new VfioException(
+                    Kind.FAILED,
+                    name + ": VFIO refuses " + what + " (" + Errno.name(result) + "); the end of dmesg may say why");
+        }
+        return result;
+    }
+
+    private void readIommu() throws VfioException {
+        try (Arena arena = Arena.ofConfined()) {
+            long info = arena.allocate(IOMMU_INFO_BYTES, 8).address();
+            Memory.putInt(info, IOMMU_INFO_BYTES);
+            check(Libc.ioctl(containerFd, VFIO_IOMMU_GET_INFO, info), "what its IOMMU is");
+            iovas = new IovaAllocator(readRanges(info));
+        }
+    }
+
+    static List<IovaAllocator.Range> readRanges(long info) {
+        List<IovaAllocator.Range> ranges = new ArrayList<>();
+        boolean hasCapabilities =
+                (Memory.getInt(info + VFIO_IOMMU_TYPE1_INFO_FLAGS_OFFSET) & VFIO_IOMMU_INFO_CAPS) != 0;
+        long next = hasCapabilities ? Memory.getUnsignedInt(info + VFIO_IOMMU_TYPE1_INFO_CAP_OFFSET_OFFSET) : 0;
+        for (int i = 0; i < MAX_CAPABILITIES && next != 0 && next < IOMMU_INFO_BYTES; i++) {
+            long at = info + next;
+            int id = Memory.getUnsignedShort(at + VFIO_INFO_CAP_HEADER_ID_OFFSET);
+            if (id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) {
+                int count = Memory.getInt(at + VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE_NR_IOVAS_OFFSET);
+                long range = at + VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE_IOVA_RANGES_OFFSET;
+                long end = info + IOMMU_INFO_BYTES;
+                for (int j = 0; j < count && range + VFIO_IOVA_RANGE_SIZE <= end; j++) {
+                    ranges.add(new IovaAllocator.Range(
+                            Memory.getLong(range), Memory.getLong(range + VFIO_IOVA_RANGE_END_OFFSET)));
+                    range += VFIO_IOVA_RANGE_SIZE;
+                }
+            }
+            next = Memory.getUnsignedInt(at + VFIO_INFO_CAP_HEADER_NEXT_OFFSET);
+        }
+        return ranges;
+    }
+
+    private void mapRegisters() throws VfioException {
+        try (Arena arena = Arena.ofConfined()) {
+            long info = regionInfo(arena, VFIO_PCI_CONFIG_REGION_INDEX);
+            configOffset = Memory.getLong(info + VFIO_REGION_INFO_OFFSET_OFFSET);
+            info = regionInfo(arena, VFIO_PCI_BAR0_REGION_INDEX);
+            barBytes = Memory.getLong(info + VFIO_REGION_INFO_SIZE_OFFSET);
+            if ((Memory.getInt(info + VFIO_REGION_INFO_FLAGS_OFFSET) & VFIO_REGION_INFO_FLAG_MMAP) == 0) {
+                throw new VfioException(Kind.UNSUPPORTED, name + ": its registers (BAR 0) cannot be mapped");
+            }
+            long offset = Memory.getLong(info + VFIO_REGION_INFO_OFFSET_OFFSET);
+            setCommand(PCI_COMMAND_MEMORY, true);
+            long address = Libc.mmap(0, barBytes, PROT_READ | PROT_WRITE, MAP_SHARED, deviceFd, offset);
+            if (address < 0) {
+                throw new VfioException(
+                        Kind.UNSUPPORTED,
+                        name + ": its registers cannot be mapped (" + Errno.name((int) address)
+                                + "); a kernel from 4.16 on maps those that hold the interrupt table too");
+            }
+            barAddress = address;
+        }
+    }
+
+    private long regionInfo(Arena arena, int index) throws VfioException {
+        long info = arena.allocate(VFIO_REGION_INFO_SIZE, 8).address();
+        Memory.putInt(info, VFIO_REGION_INFO_SIZE);
+        Memory.putInt(info + VFIO_REGION_INFO_INDEX_OFFSET, index);
+        check(Libc.ioctl(deviceFd, VFIO_DEVICE_GET_REGION_INFO, info), "region " + index);
+        return info;
+    }
+
+    public String name() {
+        return name;
+    }
+
+    /** Where BAR 0 is mapped. */
+    public long barAddress() {
+        return barAddress;
+    }
+
+    public long barBytes() {
+        return barBytes;
+    }
+
+    /** Lets the device read and write memory, or keeps it from doing so; no effect when it is gone. */
+    public void setBusMaster(boolean allowed) {
+        setCommand(PCI_COMMAND_MASTER, allowed);
+    }
+
+    private void setCommand(int bit, boolean set) {
+        try (Arena arena = Arena.ofConfined()) {
+            long command = arena.allocate(Short.BYTES, 8).address();
+            long at = configOffset + PCI_COMMAND;
+            if (Libc.pread(deviceFd, command, Short.BYTES, at) == Short.BYTES) {
+                int value = Memory.getUnsignedShort(command);
+                Memory.putShort(command, (short) (set ? value | bit : value & ~bit));
+                Libc.pwrite(deviceFd, command, Short.BYTES, at);
+            }
+        }
+    }
+
+    /** Resets the function; false when that is impossible. */
+    public boolean reset() {
+        return Libc.ioctl(deviceFd, VFIO_DEVICE_RESET, 0) == 0;
+    }
+
+    /** Whether the kernel has asked for the device back since it was opened. */
+    public boolean isRemovalRequested() {
+        if (removalFd < 0) {
+            return false;
+        }
+        try (Arena arena = Arena.ofConfined()) {
+            long count = arena.allocate(Long.BYTES, 8).address();
+            boolean asked = Libc.read(removalFd, count, Long.BYTES) == Long.BYTES;
+            if (asked) {
+                // It stays asked: the next look has to see it too.
+                Memory.putLong(count, 1);
+                Libc.write(removalFd, count, Long.BYTES);
+            }
+            return asked;
+        }
+    }
+
+    /**
+     * Makes eventfds for the first {@code count} interrupt vectors, or as many as there are.
+     *
+     * @throws VfioException when the kernel refuses
+     */
+    public void enableInterrupts(int count) throws VfioException {
+        int available;
+        try (Arena arena = Arena.ofConfined()) {
+            long info = arena.allocate(VFIO_IRQ_INFO_SIZE, 8).address();
+            Memory.putInt(info, VFIO_IRQ_INFO_SIZE);
+            Memory.putInt(info + VFIO_IRQ_INFO_INDEX_OFFSET, VFIO_PCI_MSIX_IRQ_INDEX);
+            check(Libc.ioctl(deviceFd, VFIO_DEVICE_GET_IRQ_INFO, info), "its interrupts");
+            available = Memory.getInt(info + VFIO_IRQ_INFO_COUNT_OFFSET);
+        }
+        vectorFds = new int[Math.min(MAX_VECTORS, Math.min(count, available))];
+        for (int i = 0; i < vectorFds.length; i++) {
+            vectorFds[i] = eventFd();
+        }
+        if (vectorFds.length > 0) {
+            check(setInterrupts(VFIO_PCI_MSIX_IRQ_INDEX, vectorFds), "interrupts");
+        }
+    }
+
+    /** The eventfd of a vector, or -1. */
+    public int interruptFd(int vector) {
+        return vector < vectorFds.length ? vectorFds[vector] : -1;
+    }
+
+    private int eventFd() throws VfioException {
+        return check(Libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "an eventfd");
+    }
+
+    private int setInterrupts(int index, int[] fds) {
+        try (Arena arena = Arena.ofConfined()) {
+            int bytes = VFIO_IRQ_SET_DATA_OFFSET + fds.length * Integer.BYTES;
+            long set = arena.allocate(bytes, 8).address();
+            Memory.putInt(set, bytes);
+            Memory.putInt(set + VFIO_IRQ_SET_FLAGS_OFFSET, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER);
+            Memory.putInt(set + VFIO_IRQ_SET_INDEX_OFFSET, index);
+            Memory.putInt(set + VFIO_IRQ_SET_START_OFFSET, 0);
+            Memory.putInt(set + VFIO_IRQ_SET_COUNT_OFFSET, fds.length);
+            for (int i = 0; i < fds.length; i++) {
+                Memory.putInt(set + VFIO_IRQ_SET_DATA_OFFSET + (long) i * Integer.BYTES, fds[i]);
+            }
+            return Libc.ioctl(deviceFd, VFIO_DEVICE_SET_IRQS, set);
+        }
+    }
+
+    @Override
+    public synchronized long map(long address, long lengthBytes) {
+        long iova = iovas.allocate(lengthBytes);
+        if (iova < 0) {
+            return -Errno.ENOSPC;
+        }
+        try (Arena arena = Arena.ofConfined()) {
+            long map = arena.allocate(VFIO_IOMMU_TYPE1_DMA_MAP_SIZE, 8).address();
+            Memory.putInt(map, VFIO_IOMMU_TYPE1_DMA_MAP_SIZE);
+            Memory.putInt(
+                    map + VFIO_IOMMU_TYPE1_DMA_MAP_FLAGS_OFFSET, VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
+            Memory.putLong(map + VFIO_IOMMU_TYPE1_DMA_MAP_VADDR_OFFSET, address);
+            Memory.putLong(map + VFIO_IOMMU_TYPE1_DMA_MAP_IOVA_OFFSET, iova);
+            Memory.putLong(map + VFIO_IOMMU_TYPE1_DMA_MAP_SIZE_OFFSET, lengthBytes);
+            int result = Libc.ioctl(containerFd, VFIO_IOMMU_MAP_DMA, map);
+            if (result < 0) {
+                iovas.free(iova);
+                return result;
+            }
+            return iova;
+        }
+    }
+
+    @Override
+    public synchronized void unmap(long iova, long lengthBytes) {
+        try (Arena arena = Arena.ofConfined()) {
+            long unmap = arena.allocate(VFIO_IOMMU_TYPE1_DMA_UNMAP_SIZE, 8).address();
+            Memory.putInt(unmap, VFIO_IOMMU_TYPE1_DMA_UNMAP_SIZE);
+            Memory.putLong(unmap + VFIO_IOMMU_TYPE1_DMA_UNMAP_IOVA_OFFSET, iova);
+            Memory.putLong(unmap + VFIO_IOMMU_TYPE1_DMA_UNMAP_SIZE_OFFSET, lengthBytes);
+            int result = Libc.ioctl(containerFd, VFIO_IOMMU_UNMAP_DMA, unmap);
+            if (result < 0) {
+                throw new IllegalStateException(
+                        name + ": unmapping IOVA 0x" + Long.toHexString(iova) + ": " + Errno.name(result));
+            }
+        }
+        iovas.free(iova);
+    }
+
+    @Override
+    public String remedy(int negativeErrno) {
+        return switch (-negativeErrno) {
+            case Errno.ENOMEM ->
+                "ulimit -l unlimited (LimitMEMLOCK=infinity in a systemd unit): VFIO locks what it maps";
+            case Errno.ENOSPC ->
+                "more mappings than vfio_iommu_type1 allows: raise its parameter dma_entry_limit, or have guests share"
+                        + " fewer, larger regions";
+            case Errno.EFAULT -> "memory that can be pinned: no file of a file system on persistent memory, say";
+            default -> "the end of dmesg may say why";
+        };
+    }
+
+    /** Gives the device back; the kernel resets it. Nothing may use its registers or what it maps any more. */
+    @Override
+    public synchronized void close() {
+        if (barAddress != 0) {
+            Libc.munmap(barAddress, barBytes);
+            barAddress = 0;
+        }
+        for (int fd : vectorFds) {
+            Libc.close(fd);
+        }
+        vectorFds = new int[0];
+        removalFd = closed(removalFd);
+        deviceFd = closed(deviceFd);
+        groupFd = closed(groupFd);
+        containerFd = closed(containerFd);
+    }
+
+    private static int closed(int fd) {
+        if (fd >= 0) {
+            Libc.close(fd);
+        }
+        return -1;
+    }
+}
