@@ -37,6 +37,7 @@ public final class BlobFs implements FileSystem {
     private final Namespace namespace;
     private final Renames renames;
     private final Xattrs xattrs;
+    private final Locks locks;
 
     private volatile IoContext[] contexts;
     private @Nullable ParkedRequest freeParked;
@@ -56,6 +57,7 @@ public final class BlobFs implements FileSystem {
         namespace = new Namespace(volume, directory, orphans, attributes, changes);
         renames = new Renames(volume, directory, namespace, orphans);
         xattrs = new Xattrs(volume);
+        locks = new Locks(this);
         orphans.scan(inode -> changes.start(null, inode, FileOp.FINISH_TRUNCATION), nextInode);
     }
 
@@ -126,12 +128,13 @@ public final class BlobFs implements FileSystem {
             return;
         }
         client.detached = true;
+        locks.detach(client);
         volume.removeClient(client);
         for (int i = 0; i < client.fileCount(); i++) {
             OpenFile file = client.fileAt(i);
             Inode inode = file.inode;
             if (inode != null) {
-                client.close(file, inode);
+                close(client, file, inode);
             }
         }
         Inode orphan = volume.firstOrphan();
@@ -140,6 +143,11 @@ public final class BlobFs implements FileSystem {
             orphans.released(orphan);
             orphan = next;
         }
+    }
+
+    @Override
+    public void interruptWaiting(FsClient client) {
+        locks.interruptAll((BlobFsClient) client, -Errno.EINTR);
     }
 
     /** Shared state, for tests. */
@@ -238,6 +246,10 @@ public final class BlobFs implements FileSystem {
             case FsOp.RELEASE, FsOp.RELEASEDIR -> release(r, client);
             case FsOp.STATFS -> statistics(r, client);
             case FsOp.SYNCFS -> syncAll(r);
+            case FsOp.INTERRUPT -> {
+                locks.interrupt(client, r.key);
+                yield BlobStore.OK;
+            }
             default -> executeOnInode(r, client);
         };
     }
@@ -261,7 +273,12 @@ public final class BlobFs implements FileSystem {
             case FsOp.OPENDIR -> openDirectory(r, client, inode);
             case FsOp.READDIR -> inode.isDirectory() ? directory.list(r, client, inode) : -Errno.ENOTDIR;
             case FsOp.FSYNC -> sync(r, inode);
-            case FsOp.FLUSH -> BlobStore.OK;
+            case FsOp.FLUSH -> {
+                locks.release(inode, client, r.lockOwner, false);
+                yield BlobStore.OK;
+            }
+            case FsOp.GETLK -> locks.get(r, inode, client);
+            case FsOp.SETLK -> locks.set(r, inode, client);
             case FsOp.SETXATTR -> xattrs.set(r, inode);
             case FsOp.GETXATTR -> xattrs.get(r, inode);
             case FsOp.LISTXATTR -> xattrs.list(r, inode);
@@ -275,7 +292,7 @@ public final class BlobFs implements FileSystem {
     /** Whether the operation's {@code handle} field is an argument. */
     private static boolean hasHandle(FsRequest r) {
         return switch (r.operation) {
-            case FsOp.READDIR, FsOp.FSYNC, FsOp.FLUSH, FsOp.FALLOCATE, FsOp.LSEEK -> true;
+            case FsOp.READDIR, FsOp.FSYNC, FsOp.FLUSH, FsOp.FALLOCATE, FsOp.LSEEK, FsOp.GETLK, FsOp.SETLK -> true;
             case FsOp.SETATTR -> (r.valid & FsRequest.SET_HANDLE) != 0;
             default -> false;
         };
@@ -297,11 +314,21 @@ public final class BlobFs implements FileSystem {
         if (file == null || inode == null) {
             return -Errno.EBADF;
         }
-        client.close(file, inode);
+        if (r.isFlock) {
+            locks.release(inode, client, r.lockOwner, true);
+        }
+        close(client, file, inode);
         if (inode.links == 0) {
             orphans.released(inode);
         }
         return BlobStore.OK;
+    }
+
+    private void close(BlobFsClient client, OpenFile file, Inode inode) {
+        client.close(file, inode);
+        if (inode.handles == 0) {
+            locks.closed(inode);
+        }
     }
 
     private int openDirectory(FsRequest r, BlobFsClient client, Inode inode) {

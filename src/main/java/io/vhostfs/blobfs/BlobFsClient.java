@@ -20,6 +20,8 @@ final class BlobFsClient extends FsClient {
     private int firstFree = NONE;
     private int openCount;
     volatile boolean detached;
+    int lockCount;
+    int waitingLocks;
 
     BlobFsClient(BlobFs fileSystem, long rootInode, int maxReferences, int maxHandles) {
         super(rootInode);

@@ -127,6 +127,9 @@ final class Inode implements Message {
     @Nullable
     FileOp lastWaiting;
 
+    /** Null while nobody locks the file. */
+    Locks.@Nullable LockedFile locks;
+
     /** Counts operations that stopped waiting. */
     int rangeChanges;
 
@@ -145,6 +148,7 @@ final class Inode implements Message {
                 && links != 0
                 && activeRanges == null
                 && firstWaiting == null
+                && locks == null
                 && !hasRemoteWriters()
                 && !isModifiedElsewhere();
     }
@@ -342,6 +346,7 @@ final class Inode implements Message {
         dirty = false;
         purging = false;
         linkable = false;
+        locks = null;
         waking = false;
         handles = 0;
         pins = 0;

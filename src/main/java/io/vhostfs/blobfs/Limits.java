@@ -47,5 +47,10 @@ final class Limits {
     /** Reactors that may send requests. */
     static final int MAX_REACTORS = 64;
 
+    /** Locks one client may hold: those of one file are looked through one after the other, so that all take 20 µs. */
+    static final int MAX_CLIENT_LOCKS = 1 << 13;
+    /** Lock requests of one client that wait: fewer than a small ring has slots, so that one for an unlock is left. */
+    static final int MAX_CLIENT_WAITING_LOCKS = 96;
+
     private Limits() {}
 }

@@ -165,6 +165,7 @@ public final class FuseClient {
                 | FUSE_ATOMIC_O_TRUNC
                 | FUSE_EXPORT_SUPPORT
                 | FUSE_BIG_WRITES
+                | FUSE_FLOCK_LOCKS
                 | FUSE_AUTO_INVAL_DATA
                 | FUSE_DO_READDIRPLUS
                 | FUSE_READDIRPLUS_AUTO

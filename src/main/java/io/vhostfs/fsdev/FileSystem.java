@@ -40,4 +40,10 @@ public interface FileSystem {
      * as those of a client without references and handles do, and leave none behind.
      */
     void detach(FsClient client);
+
+    /**
+     * Ends requests of a client that wait for what other clients do (for a lock): they complete with -EINTR. Home reactor
+     * only.
+     */
+    default void interruptWaiting(FsClient client) {}
 }

@@ -42,11 +42,11 @@ public final class FsOp {
     public static final int WRITE = 15;
     /** inode → statfs fields. */
     public static final int STATFS = 16;
-    /** handle. */
+    /** handle, [isFlock: the flock of lockOwner goes with it]. */
     public static final int RELEASE = 17;
     /** inode, handle, dataOnly: durable when complete. Also for directories. */
     public static final int FSYNC = 18;
-    /** inode, handle. Close of one descriptor. */
+    /** inode, handle, lockOwner. Close of one descriptor: the owner's record locks go. */
     public static final int FLUSH = 19;
     /** inode, name, name2 (the value, perhaps empty), flags (XATTR_CREATE, XATTR_REPLACE). */
     public static final int SETXATTR = 20;
@@ -81,6 +81,19 @@ public final class FsOp {
      * one, unless flags has O_EXCL.
      */
     public static final int TMPFILE = 31;
+
+    /**
+     * inode, handle, lockOwner, isFlock, lockType, offset, lockEnd → lockType, offset, lockEnd, pid of a lock that excludes
+     * this one; lockType F_UNLCK: none does.
+     */
+    public static final int GETLK = 32;
+    /**
+     * inode, handle, lockOwner, isFlock, lockType, offset, lockEnd, pid, mayWait, key. -EAGAIN: excluded; -EINTR: no longer
+     * waits; -ENOLCK: too many.
+     */
+    public static final int SETLK = 33;
+    /** key: a SETLK of the same client that waits, or is about to, ends with -EINTR. */
+    public static final int INTERRUPT = 34;
 
     private FsOp() {}
 }

@@ -60,6 +60,25 @@ public abstract class FsRequest implements Message {
     /** WRITE of what the client had cached: it sets the times of the file itself. */
     public boolean keepsTimes;
 
+    // GETLK, SETLK, FLUSH, RELEASE.
+    /** Whose lock is meant: a number that means something to the client. */
+    public long lockOwner;
+
+    /** The last byte of the range that starts at {@link #offset}; {@code Long.MAX_VALUE}: all behind it. */
+    public long lockEnd;
+
+    /** {@code F_RDLCK}, {@code F_WRLCK} or {@code F_UNLCK}. */
+    public int lockType;
+
+    /** flock(2), which knows nothing of record locks. */
+    public boolean isFlock;
+
+    /** SETLK waits until the lock is to be had. */
+    public boolean mayWait;
+
+    /** The client's name for a request that may wait; INTERRUPT: which one is meant. */
+    public long key;
+
     public boolean wantAttributes;
     public @Nullable DirectoryFiller filler;
 

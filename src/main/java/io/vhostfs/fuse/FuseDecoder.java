@@ -102,6 +102,10 @@ final class FuseDecoder {
         operation(FUSE_LSEEK, FUSE_LSEEK_IN_SIZE, FUSE_LSEEK_OUT_SIZE);
         operation(FUSE_COPY_FILE_RANGE, FUSE_COPY_FILE_RANGE_IN_SIZE, FUSE_WRITE_OUT_SIZE);
         operation(FUSE_COPY_FILE_RANGE_64, FUSE_COPY_FILE_RANGE_IN_SIZE, FUSE_COPY_FILE_RANGE_OUT_SIZE);
+        operation(FUSE_GETLK, FUSE_LK_IN_SIZE, FUSE_LK_OUT_SIZE);
+        operation(FUSE_SETLK, FUSE_LK_IN_SIZE, 0);
+        operation(FUSE_SETLKW, FUSE_LK_IN_SIZE, 0);
+        operation(FUSE_INTERRUPT, FUSE_INTERRUPT_IN_SIZE, 0);
         operation(FUSE_TMPFILE, FUSE_CREATE_IN_SIZE, FUSE_ENTRY_OUT_SIZE + FUSE_OPEN_OUT_SIZE);
         operation(FUSE_SYNCFS, FUSE_SYNCFS_IN_SIZE, 0);
         operation(FUSE_STATX, FUSE_STATX_IN_SIZE, FUSE_STATX_OUT_SIZE);
@@ -137,7 +141,7 @@ final class FuseDecoder {
             case FUSE_READDIRPLUS -> readDirectory(r, s, session, true);
             case FUSE_READDIR -> readDirectory(r, s, session, false);
             case FUSE_OPEN -> open(r, s);
-            case FUSE_RELEASE -> withHandle(r, FsOp.RELEASE);
+            case FUSE_RELEASE -> release(r);
             case FUSE_CREATE -> create(r, s);
             case FUSE_FORGET -> forget(r, s);
             default -> decodeRare(r, s, session);
@@ -159,7 +163,7 @@ final class FuseDecoder {
             case FUSE_LINK -> link(r, s);
             case FUSE_STATFS -> submit(r, FsOp.STATFS);
             case FUSE_FSYNC, FUSE_FSYNCDIR -> fsync(r);
-            case FUSE_FLUSH -> s.answerFlush ? withHandle(r, FsOp.FLUSH) : -Errno.ENOSYS;
+            case FUSE_FLUSH -> flush(r, s);
             case FUSE_SETXATTR -> setExtendedAttribute(r, session);
             case FUSE_GETXATTR -> getExtendedAttribute(r);
             case FUSE_LISTXATTR -> readExtendedAttribute(r, FsOp.LISTXATTR);
@@ -169,6 +173,8 @@ final class FuseDecoder {
             case FUSE_FALLOCATE -> allocate(r, s);
             case FUSE_LSEEK -> seek(r);
             case FUSE_TMPFILE -> createNameless(r, s);
+            case FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW -> lock(r, s);
+            case FUSE_INTERRUPT -> interrupt(r, s);
             case FUSE_SYNCFS -> submit(r, FsOp.SYNCFS);
             default -> CONTROL;
         };
@@ -246,6 +252,47 @@ final class FuseDecoder {
             return -Errno.EINVAL;
         }
         return r.offset < 0 ? -Errno.ENXIO : withHandle(r, FsOp.LSEEK);
+    }
+
+    private static int flush(FuseRequest r, FuseState s) {
+        r.lockOwner = r.argumentLong(FUSE_FLUSH_IN_LOCK_OWNER_OFFSET);
+        return s.answerFlush ? withHandle(r, FsOp.FLUSH) : -Errno.ENOSYS;
+    }
+
+    private static int release(FuseRequest r) {
+        r.isFlock = (r.argumentInt(FUSE_RELEASE_IN_RELEASE_FLAGS_OFFSET) & FUSE_RELEASE_FLOCK_UNLOCK) != 0;
+        r.lockOwner = r.argumentLong(FUSE_RELEASE_IN_LOCK_OWNER_OFFSET);
+        return withHandle(r, FsOp.RELEASE);
+    }
+
+    private static int lock(FuseRequest r, FuseState s) {
+        if (!s.sharesLocks) {
+            return -Errno.ENOSYS;
+        }
+        int lock = FUSE_LK_IN_LK_OFFSET;
+        r.lockOwner = r.argumentLong(FUSE_LK_IN_OWNER_OFFSET);
+        r.offset = r.argumentLong(lock + FUSE_FILE_LOCK_START_OFFSET);
+        r.lockEnd = r.argumentLong(lock + FUSE_FILE_LOCK_END_OFFSET);
+        r.lockType = r.argumentInt(lock + FUSE_FILE_LOCK_TYPE_OFFSET);
+        r.pid = r.argumentInt(lock + FUSE_FILE_LOCK_PID_OFFSET);
+        r.isFlock = (r.argumentInt(FUSE_LK_IN_LK_FLAGS_OFFSET) & FUSE_LK_FLOCK) != 0;
+        r.mayWait = r.opcode == FUSE_SETLKW;
+        r.key = r.unique;
+        boolean known = r.lockType == F_RDLCK || r.lockType == F_WRLCK || r.lockType == F_UNLCK;
+        if (!known || r.offset < 0 || r.lockEnd < r.offset || r.argumentLong(FUSE_LK_IN_FH_OFFSET) == 0) {
+            return -Errno.EINVAL;
+        }
+        if (r.isFlock) {
+            r.offset = 0;
+            r.lockEnd = Long.MAX_VALUE;
+        }
+        return withHandle(r, r.opcode == FUSE_GETLK ? FsOp.GETLK : FsOp.SETLK);
+    }
+
+    /** Nothing but a request for a lock waits for long. */
+    private static int interrupt(FuseRequest r, FuseState s) {
+        r.key = r.argumentLong(FUSE_INTERRUPT_IN_UNIQUE_OFFSET);
+        return s.sharesLocks ? submit(r, FsOp.INTERRUPT) : -Errno.ENOSYS;
     }
 
     private static int fsync(FuseRequest r) {

@@ -40,7 +40,8 @@ final class FuseEncoder {
             case FUSE_STATFS -> replyStatistics(request);
             case FUSE_LSEEK -> replyLseek(request);
             case FUSE_ACCESS -> request.replyStatus(FuseAccess.check(request));
-            case FUSE_FORGET -> 0;
+            case FUSE_GETLK -> replyLock(request);
+            case FUSE_FORGET, FUSE_INTERRUPT -> 0;
             default -> request.replyStatus(0);
         };
     }
@@ -107,6 +108,15 @@ final class FuseEncoder {
         Memory.putLong(at + FUSE_OPEN_OUT_FH_OFFSET, handle);
         // The flags, and the reserved field behind them.
         Memory.putLong(at + FUSE_OPEN_OUT_OPEN_FLAGS_OFFSET, openFlags);
+    }
+
+    private static int replyLock(FuseRequest request) {
+        long body = request.body(FUSE_LK_OUT_SIZE);
+        Memory.putLong(body + FUSE_FILE_LOCK_START_OFFSET, request.offset);
+        Memory.putLong(body + FUSE_FILE_LOCK_END_OFFSET, request.lockEnd);
+        Memory.putInt(body + FUSE_FILE_LOCK_TYPE_OFFSET, request.lockType);
+        Memory.putInt(body + FUSE_FILE_LOCK_PID_OFFSET, request.pid);
+        return request.replyBody(FUSE_LK_OUT_SIZE);
     }
 
     private static int replyListing(FuseRequest request) {

@@ -78,7 +78,9 @@ final class FuseInit {
                 | (options.writebackCache() ? FUSE_WRITEBACK_CACHE : 0)
                 // With it only requests that make an inode say who asks.
                 | (options.isLocal() ? 0 : FUSE_ALLOW_IDMAP)
-                | (options.invalidateChangedData() ? FUSE_AUTO_INVAL_DATA : FUSE_EXPLICIT_INVAL_DATA);
+                | (options.invalidateChangedData()
+                        ? FUSE_AUTO_INVAL_DATA | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS
+                        : FUSE_EXPLICIT_INVAL_DATA);
     }
 
     /** The reply to a newer major version: only ours is said. */

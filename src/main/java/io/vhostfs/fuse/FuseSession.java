@@ -79,6 +79,11 @@ public final class FuseSession {
         state = FuseState.beforeInit(renewClient(), options);
     }
 
+    /** Ends requests that wait for other clients, with EINTR. Any thread; takes effect later. */
+    public void interruptWaiting() {
+        home.send(() -> fileSystem.interruptWaiting(state.client));
+    }
+
     /** Ends the session; nothing may be dispatched any more. Home reactor only. */
     public void close() {
         fileSystem.detach(state.client);

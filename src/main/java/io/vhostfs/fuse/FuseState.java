@@ -40,6 +40,9 @@ final class FuseState {
     final int maxWriteBytes;
     final boolean answerFlush;
 
+    /** Locks are known to all clients, not to the client's kernel alone. */
+    final boolean sharesLocks;
+
     private FuseState(FsClient client, FuseOptions options, boolean initialised, int minor, long flags) {
         this.client = client;
         this.rootInode = client.rootInode();
@@ -58,7 +61,8 @@ final class FuseState {
         openFlags = options.keepCache() ? FOPEN_KEEP_CACHE : 0;
         openDirectoryFlags = options.keepCache() ? FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR : 0;
         maxWriteBytes = options.maxWriteBytes();
-        answerFlush = options.answerFlush();
+        sharesLocks = (flags & FUSE_POSIX_LOCKS) != 0 && (flags & FUSE_FLOCK_LOCKS) != 0;
+        answerFlush = options.answerFlush() || sharesLocks;
     }
 
     static FuseState beforeInit(FsClient client, FuseOptions options) {

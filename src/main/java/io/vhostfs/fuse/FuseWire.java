@@ -277,5 +277,16 @@ public final class FuseWire {
     public static final int FUSE_COPY_FILE_RANGE_IN_FLAGS_OFFSET = 48;
     public static final int FUSE_COPY_FILE_RANGE_OUT_SIZE = 8;
 
+    public static final int FUSE_LK_IN_SIZE = 48;
+    public static final int FUSE_LK_IN_FH_OFFSET = 0;
+    public static final int FUSE_LK_IN_OWNER_OFFSET = 8;
+    public static final int FUSE_LK_IN_LK_OFFSET = 16;
+    public static final int FUSE_LK_IN_LK_FLAGS_OFFSET = 40;
+    public static final int FUSE_LK_OUT_SIZE = 24;
+    public static final int FUSE_FILE_LOCK_START_OFFSET = 0;
+    public static final int FUSE_FILE_LOCK_END_OFFSET = 8;
+    public static final int FUSE_FILE_LOCK_TYPE_OFFSET = 16;
+    public static final int FUSE_FILE_LOCK_PID_OFFSET = 20;
+
     private FuseWire() {}
 }

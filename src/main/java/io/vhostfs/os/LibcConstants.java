@@ -40,6 +40,9 @@ public final class LibcConstants {
     public static final int F_GETFD = 0x1;
     public static final int F_SETFD = 0x2;
     public static final int FD_CLOEXEC = 0x1;
+    public static final int F_RDLCK = 0x0;
+    public static final int F_WRLCK = 0x1;
+    public static final int F_UNLCK = 0x2;
     public static final int F_ADD_SEALS = 0x409;
     public static final int F_GET_SEALS = 0x40a;
     public static final int F_SEAL_SEAL = 0x1;

@@ -83,6 +83,11 @@ public final class VirtioFsDevice implements VhostDeviceBackend {
     }
 
     @Override
+    public void onQueueDraining(int queueIndex) {
+        session.interruptWaiting();
+    }
+
+    @Override
     public void onQueueStopped(int queueIndex) {
         // The queue's requests are garbage with its handler.
     }

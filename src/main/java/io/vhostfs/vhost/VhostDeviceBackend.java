@@ -40,6 +40,12 @@ public interface VhostDeviceBackend {
      */
     ChainHandler onQueueStarted(int queueIndex, SplitVirtqueue queue);
 
+    /**
+     * A queue takes no more chains, and waits for those in flight: the device ends what might wait for others. On the
+     * server's thread.
+     */
+    default void onQueueDraining(int queueIndex) {}
+
     /** The queue is not polled any more; on its reactor. */
     void onQueueStopped(int queueIndex);
 

@@ -744,6 +744,7 @@ final class VhostUserSession implements VringPoller.Owner, AutoCloseable {
         }
         CompletableFuture<Void> drained = new CompletableFuture<>();
         onReactor(vring, () -> poller.drain(() -> drained.complete(null)));
+        device.onQueueDraining(vring.index);
         requestsLost |= !awaitDrained(vring, drained);
         onReactor(vring, () -> {
             device.reactorFor(vring.index).removePoller(poller);

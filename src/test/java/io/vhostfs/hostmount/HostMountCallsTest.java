@@ -11,11 +11,16 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Arrays;
 import java.util.Random;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -175,6 +180,55 @@ class HostMountCallsTest {
             assertEquals(0L, Files.getAttribute(file, "unix:rdev"));
             assertEquals(0, target.stop());
         }
+    }
+
+    @Test
+    void locksAreThoseOfAllMounts() throws Exception {
+        Path second = Files.createDirectory(directory.toRealPath().resolve("second"));
+        try (MountedTarget target = MountedTarget.start(
+                directory,
+                "--bdev",
+                "malloc:64M",
+                "--share",
+                "tag=t,mode=shared,mount=" + mount,
+                "--share",
+                "tag=u,mode=shared,mount=" + second)) {
+            Path here = Files.createFile(mount.resolve("file"));
+            Path there = second.resolve("file");
+            try (FileChannel a = FileChannel.open(here, StandardOpenOption.READ, StandardOpenOption.WRITE);
+                    FileChannel b = FileChannel.open(there, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+                FileLock held = a.lock(0, 100, false);
+                assertNull(b.tryLock(50, 10, true));
+                FileLock beside = b.tryLock(100, 10, false);
+                assertNotNull(beside);
+                beside.release();
+                CompletableFuture<FileLock> waits = CompletableFuture.supplyAsync(() -> {
+                    try {
+                        return b.lock(50, 10, false);
+                    } catch (IOException e) {
+                        throw new java.io.UncheckedIOException(e);
+                    }
+                });
+                held.release();
+                assertTrue(waits.get(60, TimeUnit.SECONDS).isValid());
+                assertNull(a.tryLock(0, 100, false));
+            }
+            // Closed: nothing is locked any more.
+            String[] tryHere = {"flock", "-n", "-E", "9", here.toString(), "true"};
+            MountedTarget.run(0, directory, tryHere);
+            Process holder = new ProcessBuilder("flock", there.toString(), "sh", "-c", "echo held; read line").start();
+            assertEquals('h', holder.getInputStream().read());
+            MountedTarget.run(9, directory, tryHere);
+            // A signal ends the waiting.
+            MountedTarget.run(124, directory, "timeout", "0.2", "flock", here.toString(), "true");
+            Process waiter = new ProcessBuilder("flock", here.toString(), "true").start();
+            holder.getOutputStream().close();
+            assertTrue(waiter.waitFor(60, TimeUnit.SECONDS));
+            assertEquals(0, waiter.exitValue());
+            assertTrue(holder.waitFor(60, TimeUnit.SECONDS));
+            assertEquals(0, target.stop());
+        }
+        assertNull(MountTable.read().at(second));
     }
 
     @Test

@@ -9,6 +9,7 @@ import io.vhostfs.bdev.BlockDeviceException;
 import io.vhostfs.frontend.FrontEnd;
 import io.vhostfs.frontend.FuseClient;
 import io.vhostfs.frontend.FuseErrnoException;
+import io.vhostfs.fuse.FuseWire;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.CoreMask;
@@ -130,6 +131,40 @@ class TargetTest {
                 }
             }
             assertEquals(expected, names(fuse, FuseClient.ROOT));
+        }
+    }
+
+    private static byte[] lock(RawQueue raw, int opcode, FuseClient.Handle file, int type) {
+        ByteBuffer body = ByteBuffer.allocate(FuseWire.FUSE_LK_IN_SIZE).order(ByteOrder.LITTLE_ENDIAN);
+        body.putLong(file.fh()).putLong(1).putLong(0).putLong(99).putInt(type);
+        return raw.message(opcode, file.nodeid(), body.array());
+    }
+
+    @Test
+    void guestsExcludeEachOtherByLocksAndOneThatWaitsCanBeStopped() throws Exception {
+        try (Target target = start("malloc:64M", share("one", ",mode=shared"), share("two", ",mode=shared"));
+                Guest one = Guest.mount(socket("one"));
+                Guest two = Guest.mount(socket("two"))) {
+            assertNotNull(target);
+            makeFile(one.fuse, FuseClient.ROOT, "file", new byte[10]);
+            long nodeid = one.fuse.lookup(FuseClient.ROOT, "file").nodeid();
+            FuseClient.Handle fileOfOne = one.fuse.open(nodeid, O_RDWR);
+            two.fuse.lookup(FuseClient.ROOT, "file");
+            FuseClient.Handle fileOfTwo = two.fuse.open(nodeid, O_RDWR);
+            RawQueue queueOfOne = new RawQueue(one.frontEnd, FrontEnd.REQUEST_QUEUE);
+            RawQueue queueOfTwo = new RawQueue(two.frontEnd, FrontEnd.REQUEST_QUEUE);
+            assertEquals(0, queueOfOne.call(lock(queueOfOne, FUSE_SETLK, fileOfOne, F_WRLCK), 16));
+            assertEquals(-Errno.EAGAIN, queueOfTwo.call(lock(queueOfTwo, FUSE_SETLK, fileOfTwo, F_RDLCK), 16));
+            queueOfTwo.send(lock(queueOfTwo, FUSE_SETLKW, fileOfTwo, F_RDLCK), 16);
+            assertEquals(0, queueOfOne.call(lock(queueOfOne, FUSE_SETLK, fileOfOne, F_UNLCK), 16));
+            queueOfTwo.await();
+            assertEquals(0, queueOfTwo.error());
+
+            queueOfOne.send(lock(queueOfOne, FUSE_SETLKW, fileOfOne, F_WRLCK), 16);
+            assertEquals(0, queueOfTwo.call(lock(queueOfTwo, FUSE_SETLK, fileOfTwo, F_RDLCK), 16));
+            one.frontEnd.stopQueue(FrontEnd.REQUEST_QUEUE);
+            queueOfOne.await();
+            assertEquals(-Errno.EINTR, queueOfOne.error());
         }
     }
 
