@@ -147,7 +147,7 @@ public final class BlobFsCheck {
     // --- first walk
 
     private void collectInode(long k0, long k1, long value, int length) {
-        if (k0 >= Items.SYSTEM || k1 != Items.INODE_KEY || !Inode.isValidItem(value, length)) {
+        if (k0 <= 0 || k0 >= Items.SYSTEM || k1 != Items.INODE_KEY || !Inode.isValidItem(value, length)) {
             return;
         }
         int i = inodes.add(k0);
@@ -162,7 +162,7 @@ public final class BlobFsCheck {
     // --- second walk
 
     private void item(long k0, long k1, long value, int length) {
-        if (k0 >= Items.SYSTEM) {
+        if (k0 <= 0 || k0 >= Items.SYSTEM) {
             endInode();
             systemItem(k0, k1, value, length);
             return;
@@ -218,8 +218,7 @@ public final class BlobFsCheck {
         int nameLength = length - Items.DENTRY_NAME_OFFSET;
         long target = Memory.getLong(value + Items.DENTRY_INODE_OFFSET);
         int type = Memory.getUnsignedByte(value + Items.DENTRY_TYPE_OFFSET);
-        if (Directory.checkName(name, nameLength) != BlobStore.OK
-                || hash.hash48(name, nameLength) != Items.sub(k1) >>> 8) {
+        if (!Directory.isEntryName(name, nameLength) || hash.hash48(name, nameLength) != Items.sub(k1) >>> 8) {
             report(Kind.WRONG_ENTRY, currentNumber, "entry for inode " + target + " is not where its name belongs");
         }
         int i = inodes.indexOf(target);

@@ -70,6 +70,11 @@ final class Directory {
         return BlobStore.OK;
     }
 
+    /** Whether an entry may have this name: "." and ".." have no entries. */
+    static boolean isEntryName(long name, int length) {
+        return checkName(name, length) == BlobStore.OK && !isDot(name, length) && !isDotDot(name, length);
+    }
+
     /** Looks an entry up: OK, NOT_FOUND, NOT_RESIDENT or a negative errno; sets the entry fields. */
     int find(long directory, long name, int length) {
         long first = Items.key(Items.TYPE_DENTRY, volume.hash.hash48(name, length) << INDEX_BITS);

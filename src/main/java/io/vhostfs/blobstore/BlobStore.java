@@ -253,6 +253,17 @@ public final class BlobStore {
         return StoreChecker.check(device, reporter, visitor);
     }
 
+    /**
+     * Makes the store on a device whole again, as far as that goes; for one that does not mount as well as for one that does.
+     * Blocks; not on a reactor. A cut in between leaves the store as it was.
+     *
+     * @return the number of repairs
+     * @throws StoreException when nothing can be done
+     */
+    public static long repair(BlockDevice device, RepairReporter reporter, StoreMender mender) {
+        return StoreRepair.repair(device, reporter, mender);
+    }
+
     // --- looking up
 
     /** Looks a key up: OK (value fields set), NOT_FOUND, NOT_RESIDENT or a negative errno (-EIO: damaged). */
@@ -641,6 +652,10 @@ public final class BlobStore {
     }
 
     // --- state
+
+    String deviceName() {
+        return device.name();
+    }
 
     public UUID uuid() {
         return superblock.uuid();

@@ -172,12 +172,13 @@ final class Recovery {
         io.writeDurably(target * BlobStore.BLOCK_SIZE, block, BlobStore.BLOCK_SIZE);
     }
 
-    private void loadRoot(BlobStore store, RootSlot slot) {
+    /** Reads the root node, and makes it the tree's. */
+    static void loadRoot(BlobStore store, RootSlot slot) {
         int frame = store.cache().load(slot.rootBlock, slot.rootGeneration, slot.rootCrc, slot.rootLevel, 0, 0, -1, -1);
         store.driveUntil(() -> store.cache().state(frame) != NodeCache.READING);
         if (store.cache().state(frame) != NodeCache.CLEAN) {
             throw new StoreException(
-                    Kind.DAMAGED, device.name() + ": the root node at block " + slot.rootBlock + " is damaged");
+                    Kind.DAMAGED, store.deviceName() + ": the root node at block " + slot.rootBlock + " is damaged");
         }
         Tree tree = store.tree();
         tree.rootFrame = frame;

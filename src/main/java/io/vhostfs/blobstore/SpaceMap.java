@@ -194,6 +194,45 @@ final class SpaceMap {
         }
     }
 
+    /** In a repair: takes what a group's item says is used, without keeping it from being allocated. */
+    void loadUsed(int group, long bitmapAddress) {
+        for (int i = 0; i < GROUP_WORDS; i++) {
+            long bits = Memory.getLong(bitmapAddress + i * 8L);
+            usedBlocks += Long.bitCount(bits) - Long.bitCount(used[group * GROUP_WORDS + i]);
+            used[group * GROUP_WORDS + i] = bits;
+        }
+    }
+
+    /** In a repair: what a log record says of blocks that lie within the store. */
+    void noteUsed(long block, int blocks, boolean isUsed) {
+        setUsed(block, blocks, isUsed);
+    }
+
+    /**
+     * In a repair: makes {@code blocks} those that are used; none of them is allocated from here on.
+     *
+     * @return groups in which others were
+     */
+    int replaceUsed(BlockSet blocks) {
+        int different = 0;
+        for (int group = 0; group < groups; group++) {
+            boolean differs = false;
+            for (int word = group * GROUP_WORDS; word < (group + 1) * GROUP_WORDS; word++) {
+                long bits = blocks.word(word);
+                differs |= bits != used[word];
+                usedBlocks += Long.bitCount(bits) - Long.bitCount(used[word]);
+                used[word] = bits;
+                busy[word] |= bits;
+            }
+            if (differs) {
+                noteChanged(group);
+                different++;
+            }
+            recount(group);
+        }
+        return different;
+    }
+
     private void recount(int group) {
         freeBlocks -= groupFree[group];
         freeChunks -= groupFreeChunks[group];

@@ -4,7 +4,6 @@ import io.vhostfs.bdev.BlockDevice;
 import io.vhostfs.bdev.BlockDeviceException;
 import io.vhostfs.bdev.BlockingIo;
 import io.vhostfs.memory.Crc32c;
-import io.vhostfs.memory.Memory;
 import java.util.HashSet;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -26,7 +25,7 @@ final class StoreChecker {
     private final BlockDevice device;
     private final StoreReporter reporter;
     private final @Nullable StoreVisitor visitor;
-    private final StoreMemory memory = new StoreMemory(Node.SIZE * (Node.MAX_LEVEL + 4L));
+    private final StoreMemory memory = new StoreMemory(TreeWalk.memoryBytes() + 4 * BlobStore.BLOCK_SIZE);
     private final Crc32c crc32c = new Crc32c();
     private long problems;
 
@@ -39,7 +38,6 @@ final class StoreChecker {
     private long totalBlocks;
     private long nodes;
     private long referredBlocks;
-    private final long[] levelCopies = new long[Node.MAX_LEVEL + 1];
 
     private StoreChecker(BlockDevice device, StoreReporter reporter, @Nullable StoreVisitor visitor) {
         this.device = device;
@@ -175,9 +173,6 @@ final class StoreChecker {
         referred = new long[(int) ((totalBlocks + 63) >>> 6)];
         nodes = 0;
         useBlocks(0, store.superblock().firstDataBlock(), "the store itself");
-        for (int level = 0; level <= Node.MAX_LEVEL; level++) {
-            levelCopies[level] = memory.allocate(Node.SIZE);
-        }
         StoreVisitor v = visitor;
         if (v != null) {
             v.checker = this;
@@ -185,7 +180,7 @@ final class StoreChecker {
         }
         long problemsBefore = problems;
         Tree tree = store.tree();
-        walk(store, tree.rootFrame, tree.rootLevel, new Range(0, 0, -1, -1));
+        new TreeWalk(memory).run(store, (block, node, level) -> node(store, block, node, level));
         boolean complete = problems == problemsBefore;
         if (complete && nodes != tree.nodeCount) {
             problem("the tree has " + nodes + " nodes, its root slot says " + tree.nodeCount);
@@ -196,14 +191,10 @@ final class StoreChecker {
         }
     }
 
-    private void walk(BlobStore store, int frame, int level, Range range) {
-        NodeCache cache = store.cache();
-        // A copy, for the frame may be evicted while the children are read.
-        long node = levelCopies[level];
-        Memory.copy(cache.address(frame), node, Node.SIZE);
-        if (!useBlocks(cache.block(frame), Node.BLOCKS, "the tree node at block " + cache.block(frame))) {
+    private boolean node(BlobStore store, long block, long node, int level) {
+        if (!useBlocks(block, Node.BLOCKS, "the tree node at block " + block)) {
             // Reached by two ways: once is enough, and a node with many ways to it would take for ever.
-            return;
+            return false;
         }
         nodes++;
         if (nodes % PROGRESS_NODES == 0) {
@@ -211,53 +202,8 @@ final class StoreChecker {
         }
         if (level == 0) {
             visitItems(node);
-            return;
         }
-        int count = Node.count(node);
-        for (int i = 0; i < count; i++) {
-            boolean last = i + 1 == count;
-            Range childRange = new Range(
-                    i == 0 ? range.low0 : Node.innerK0(node, i),
-                    i == 0 ? range.low1 : Node.innerK1(node, i),
-                    last ? range.high0 : Node.innerK0(node, i + 1),
-                    last ? range.high1 : Node.innerK1(node, i + 1));
-            int child = childFrame(store, node, i, level - 1, childRange);
-            if (child != NodeCache.NONE) {
-                walk(store, child, level - 1, childRange);
-            }
-        }
-    }
-
-    /** The keys that a node may hold. */
-    private record Range(long low0, long low1, long high0, long high1) {}
-
-    /** The frame of a child, read when need be; NONE when it is damaged, which the cache has reported. */
-    private static int childFrame(BlobStore store, long node, int index, int level, Range range) {
-        NodeCache cache = store.cache();
-        long block = Node.childBlock(node, index);
-        int[] frame = {cache.lookup(block)};
-        while (frame[0] == NodeCache.NONE) {
-            frame[0] = cache.load(
-                    block,
-                    Node.childGeneration(node, index),
-                    Node.childCrc(node, index),
-                    level,
-                    range.low0,
-                    range.low1,
-                    range.high0,
-                    range.high1);
-            if (frame[0] == NodeCache.NONE) {
-                cache.replenish(NodeCache.MIN_FRAMES / 2);
-                turn(store);
-            }
-        }
-        store.driveUntil(() -> cache.state(frame[0]) != NodeCache.READING);
-        return cache.state(frame[0]) == NodeCache.FAILED ? NodeCache.NONE : frame[0];
-    }
-
-    private static void turn(BlobStore store) {
-        int[] left = {1};
-        store.driveUntil(() -> left[0]-- <= 0);
+        return true;
     }
 
     private void visitItems(long node) {

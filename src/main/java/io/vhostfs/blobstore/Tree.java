@@ -353,7 +353,7 @@ final class Tree {
         return result;
     }
 
-    private int newNode(int level) {
+    int newNode(int level) {
         long block = space.allocateNode();
         int frame = cache.take(block, NodeCache.DIRTY);
         nodes.initialise(cache.address(frame), level, block, epoch);

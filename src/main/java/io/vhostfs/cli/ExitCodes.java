@@ -3,8 +3,12 @@ package io.vhostfs.cli;
 /** Exit codes after sysexits.h, so that scripts and service managers can tell why a command ended. */
 final class ExitCodes {
     static final int OK = 0;
+    /** fsck: errors were found and put right, as in fsck(8). */
+    static final int FSCK_REPAIRED = 1;
     /** fsck: errors were found and left uncorrected, as in fsck(8). */
     static final int FSCK_ERRORS = 4;
+    /** fsck: nothing could be put right, as in fsck(8). */
+    static final int FSCK_FAILED = 8;
     /** doctor: something is missing or slow. */
     static final int FINDINGS = 1;
     /** EX_USAGE: the command was used wrongly. */

@@ -3,22 +3,29 @@ package io.vhostfs.cli;
 import io.vhostfs.bdev.BlockDevice;
 import io.vhostfs.bdev.BlockDeviceSpec;
 import io.vhostfs.bdev.BlockDevices;
+import io.vhostfs.blobfs.BlobFsRepair;
 import io.vhostfs.blobfs.FileSystemVisitor;
 import io.vhostfs.blobstore.BlobStore;
-import io.vhostfs.blobstore.StoreReporter;
+import io.vhostfs.blobstore.RepairReporter;
+import io.vhostfs.blobstore.StoreException;
 import java.io.PrintWriter;
 import java.util.concurrent.Callable;
+import java.util.concurrent.TimeUnit;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
-/** {@code vhostfs fsck}: checks every structure and checksum of a store, read-only. */
+/** {@code vhostfs fsck}: checks every structure and checksum of a store, and puts right what can be put right. */
 @Command(
         name = "fsck",
-        description = "Check every structure and checksum of a store; nothing is changed.",
-        footer = {"", "Exit code 0: clean; 4: errors were found; 65: there is no store."})
+        description = "Check every structure and checksum of a store; nothing is changed without --repair.",
+        footer = {
+            "",
+            "Exit code 0: clean; 1: errors were found and put right; 4: errors are left;",
+            "8: the repair could do nothing; 65: there is no store."
+        })
 final class FsckCommand implements Callable<Integer> {
     private static final int PERCENT = 100;
 
@@ -30,6 +37,14 @@ final class FsckCommand implements Callable<Integer> {
             description = "Print errors only.")
     private boolean quiet;
 
+    @Option(
+            names = "--repair",
+            description = {
+                "Put right what can be put right, and say what is lost. Inodes without a name go to",
+                "/lost+found. A power cut in between leaves the store as it was."
+            })
+    private boolean repair;
+
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli fills it
     private CommandSpec spec;
@@ -37,27 +52,53 @@ final class FsckCommand implements Callable<Integer> {
     @Override
     public Integer call() {
         PrintWriter out = spec.commandLine().getOut();
+        PrintWriter err = spec.commandLine().getErr();
         try (BlockDevice opened = BlockDevices.open(BlockDeviceSpec.parse(device), false)) {
-            FileSystemVisitor files = new FileSystemVisitor();
-            long problems =
-                    BlobStore.check(opened, new Reporter(out, spec.commandLine().getErr()), files);
-            if (problems > 0) {
-                out.printf("%s: %d errors%n", device, problems);
-                return ExitCodes.FSCK_ERRORS;
+            int result = check(opened, out, err);
+            if (result == ExitCodes.FSCK_ERRORS && repair) {
+                return repair(opened, out, err);
             }
-            if (!quiet) {
-                out.printf("%s: clean, %d inodes%n", device, files.inodeCount());
-            }
-            return ExitCodes.OK;
+            return result;
         } finally {
             out.flush();
         }
     }
 
-    private final class Reporter implements StoreReporter {
+    private int check(BlockDevice opened, PrintWriter out, PrintWriter err) {
+        FileSystemVisitor files = new FileSystemVisitor();
+        long problems = BlobStore.check(opened, new Reporter(out, err), files);
+        if (problems > 0) {
+            out.printf("%s: %d errors%n", device, problems);
+            return ExitCodes.FSCK_ERRORS;
+        }
+        if (!quiet) {
+            out.printf("%s: clean, %d inodes%n", device, files.inodeCount());
+        }
+        return ExitCodes.OK;
+    }
+
+    private int repair(BlockDevice opened, PrintWriter out, PrintWriter err) {
+        Reporter reporter = new Reporter(out, err);
+        try {
+            long nowNs = TimeUnit.MILLISECONDS.toNanos(System.currentTimeMillis());
+            BlobStore.repair(opened, reporter, new BlobFsRepair(reporter, nowNs));
+        } catch (StoreException e) {
+            if (e.kind() == StoreException.Kind.NOT_A_STORE || e.kind() == StoreException.Kind.IO) {
+                throw e;
+            }
+            err.println("vhostfs: " + e.getMessage());
+            err.flush();
+            return ExitCodes.FSCK_FAILED;
+        }
+        out.printf("%s: repaired; %d losses, told above%n", device, reporter.losses);
+        return check(opened, out, err) == ExitCodes.OK ? ExitCodes.FSCK_REPAIRED : ExitCodes.FSCK_ERRORS;
+    }
+
+    private final class Reporter implements RepairReporter {
         private final PrintWriter out;
         private final PrintWriter err;
         private long shownPercent;
+        private long losses;
 
         Reporter(PrintWriter out, PrintWriter err) {
             this.out = out;
@@ -74,6 +115,19 @@ final class FsckCommand implements Callable<Integer> {
             if (!quiet) {
                 out.println("note: " + text);
             }
+        }
+
+        @Override
+        public void repaired(String text) {
+            if (!quiet) {
+                out.println("repaired: " + text);
+            }
+        }
+
+        @Override
+        public void lost(String text) {
+            losses++;
+            out.println("lost: " + text);
         }
 
         @Override

@@ -24,6 +24,7 @@ import java.util.stream.Collectors;
 /** Everything that can be read of a file system, and what may be read of it after it was damaged. */
 final class TreeSnapshot {
     static final int PIECE = 1 << 16;
+    private static final long MAX_CONTENT = 4 << 20;
 
     /** What is found under one name, as text that is equal only when all of it is; null: not readable. */
     static final class Entry {
@@ -41,6 +42,11 @@ final class TreeSnapshot {
 
     /** Operations that were refused with EIO. */
     int refusals;
+
+    final List<String> refused = new ArrayList<>();
+
+    /** Whether names and inodes known from before may be gone. */
+    private boolean mayBeGone;
 
     private final FsTestClient client;
     private final Map<Long, Set<String>> names = new HashMap<>();
@@ -67,6 +73,18 @@ final class TreeSnapshot {
             boolean always = Arrays.stream(truths).allMatch(t -> t.holds(path, e.inode));
             if (always && !path.equals("/")) {
                 snapshot.look(path, Objects.requireNonNull(truths[0].entries.get(parent(path))), e);
+            }
+        });
+        return snapshot;
+    }
+
+    /** All that can be read of what was known before, by name or by number, and perhaps is not there any more. */
+    static TreeSnapshot ofRemains(BlobFs fileSystem, Reactor reactor, TreeSnapshot truth) {
+        TreeSnapshot snapshot = of(fileSystem, reactor);
+        snapshot.mayBeGone = true;
+        truth.entries.forEach((path, e) -> {
+            if (!path.equals("/")) {
+                snapshot.look(path, Objects.requireNonNull(truth.entries.get(parent(path))), e);
             }
         });
         return snapshot;
@@ -104,6 +122,10 @@ final class TreeSnapshot {
     private boolean ok(int status) {
         if (status == -Errno.EIO) {
             refusals++;
+            refused.add("operation " + client.request.operation + " of inode " + client.request.inode);
+            return false;
+        }
+        if (mayBeGone && (status == -Errno.ENOENT || status == -Errno.ESTALE)) {
             return false;
         }
         if (status != 0) {
@@ -160,7 +182,8 @@ final class TreeSnapshot {
     }
 
     private void addContent(Entry e, long inode, long size) {
-        for (long at = 0; at < size; at += PIECE) {
+        // A damaged size may be anything.
+        for (long at = 0; at < Math.min(size, MAX_CONTENT); at += PIECE) {
             if (ok(client.tryRead(inode, 0, at, PIECE))) {
                 byte[] bytes = FsTestClient.bytes(client.request.data, (int) client.request.count);
                 note(e, "bytes at " + at, bytes.length + " " + Arrays.hashCode(bytes));
@@ -186,7 +209,8 @@ final class TreeSnapshot {
             if (!child.name().equals(".") && !child.name().equals("..") && known.add(child.name())) {
                 note(e, "entry", child.name());
                 // Listed and yet not found by name is possible: the listing needs fewer nodes.
-                if (ok(client.tryLookup(inode, child.name()))) {
+                boolean isText = child.name().indexOf('\ufffd') < 0;
+                if (isText && ok(client.tryLookup(inode, child.name()))) {
                     assertTrue(
                             client.request.attributes.inode == child.inode(),
                             path + child.name() + " is " + client.request.attributes.inode + " and " + child.inode());

@@ -1,0 +1,344 @@
+package io.vhostfs.blobfs;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.vhostfs.bdev.ImageDevice;
+import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.blobstore.RepairReporter;
+import io.vhostfs.blobstore.StoreException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** What is damaged is made whole: nothing that could be read is read otherwise, and what is lost is told. */
+@Timeout(value = 20, unit = TimeUnit.MINUTES, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+class BlobFsRepairTest {
+    private static final Pattern RANGE =
+            Pattern.compile("items of inodes (\\d+) to (\\d+) (cannot be read|were chosen by their age)");
+    private static final Pattern CONTENT =
+            Pattern.compile("(mode|size|owner|device|bytes|target|attribute|modified) .*", Pattern.DOTALL);
+
+    private static final class Report implements RepairReporter {
+        final List<String> problems = new ArrayList<>();
+        final List<String> repairs = new ArrayList<>();
+        final List<String> losses = new ArrayList<>();
+
+        @Override
+        public void problem(String text) {
+            problems.add(text);
+        }
+
+        @Override
+        public void remark(String text) {}
+
+        @Override
+        public void progress(long doneBlocks, long usedBlocks) {}
+
+        @Override
+        public void repaired(String text) {
+            repairs.add(text);
+        }
+
+        @Override
+        public void lost(String text) {
+            losses.add(text);
+        }
+
+        boolean tells(String path, long inode) {
+            for (String loss : losses) {
+                Matcher range = RANGE.matcher(loss);
+                boolean inRange = range.find()
+                        && inode >= Long.parseLong(range.group(1))
+                        && inode <= Long.parseLong(range.group(2));
+                if (inRange || loss.matches("(?s).*inode " + inode + "\\b.*") || loss.contains("(" + path + ")")) {
+                    return true;
+                }
+            }
+            return false;
+        }
+
+        @Override
+        public String toString() {
+            return "problems " + problems + "\nrepairs " + repairs + "\nlosses " + losses;
+        }
+    }
+
+    private final ImageDevice device;
+    private final TreeSnapshot truth;
+    private final Random random = new Random(9);
+
+    BlobFsRepairTest() {
+        RichTree tree = new RichTree(16 << 20, 100, 78);
+        tree.addOrphan();
+        for (int i = 0; i < 6; i++) {
+            tree.logRecord(i);
+        }
+        tree.crash();
+        device = tree.device;
+        device.keep();
+        truth = mountAndRead();
+        device.restore();
+    }
+
+    private TreeSnapshot mountAndRead() {
+        FsFixture fixture = FsFixture.mounted(device);
+        TreeSnapshot snapshot = TreeSnapshot.of(fixture.fileSystem, fixture.reactor);
+        fixture.settle();
+        fixture.tryUnmount();
+        return snapshot;
+    }
+
+    private Report repair() {
+        Report report = new Report();
+        BlobStore.repair(device, report, new BlobFsRepair(report, 5_000_000_000L));
+        return report;
+    }
+
+    private List<String> check() {
+        Report report = new Report();
+        BlobStore.check(device, report, new FileSystemVisitor());
+        return report.problems;
+    }
+
+    private static Map<Long, TreeSnapshot.Entry> byInode(TreeSnapshot snapshot) {
+        Map<Long, TreeSnapshot.Entry> map = new HashMap<>();
+        snapshot.entries.values().forEach(e -> map.put(e.inode, e));
+        return map;
+    }
+
+    /** What can be read of the device as it is; null when it does not mount. The device stays as it is. */
+    private @Nullable TreeSnapshot readable() {
+        byte[] now = device.copy();
+        TreeSnapshot snapshot = null;
+        try {
+            FsFixture fixture = FsFixture.mounted(device);
+            snapshot = TreeSnapshot.ofRemains(fixture.fileSystem, fixture.reactor, truth);
+            fixture.crash();
+        } catch (StoreException e) {
+            assertFalse(String.valueOf(e.getMessage()).isEmpty());
+        }
+        device.write(0, now);
+        return snapshot;
+    }
+
+    private void assertNothingReadableIsOther(String text, TreeSnapshot before, TreeSnapshot after) {
+        Map<Long, TreeSnapshot.Entry> found = byInode(after);
+        before.entries.forEach((path, e) -> {
+            // A symbolic link is its target.
+            boolean isUseless = e.type == 10 && e.facts.stream().noneMatch(f -> f.startsWith("target "));
+            for (String fact : isUseless ? Set.<String>of() : e.facts) {
+                TreeSnapshot.Entry now = found.get(e.inode);
+                if (CONTENT.matcher(fact).matches()) {
+                    assertTrue(
+                            now != null && now.facts.contains(fact),
+                            () -> text + ": " + path + " (inode " + e.inode + ") had " + cut(fact));
+                }
+            }
+        });
+    }
+
+    private static String cut(String fact) {
+        return fact.substring(0, Math.min(120, fact.length()));
+    }
+
+    /** Each file is as it was, or told to be lost. */
+    private void assertLossesAreTold(String text, TreeSnapshot after, Report report) {
+        Map<Long, TreeSnapshot.Entry> found = byInode(after);
+        truth.entries.forEach((path, e) -> {
+            TreeSnapshot.Entry now = found.get(e.inode);
+            for (String fact : e.facts) {
+                boolean same = now != null && now.facts.contains(fact);
+                if (!same && CONTENT.matcher(fact).matches()) {
+                    assertTrue(
+                            report.tells(path, e.inode),
+                            () -> text + ": nobody says that " + path + " (inode " + e.inode + ") lost " + cut(fact)
+                                    + "\n" + report);
+                }
+            }
+        });
+    }
+
+    private List<Long> targets() {
+        List<Long> blocks = new ArrayList<>(List.of(0L, 1L, 2L, 3L, 4L, 5L));
+        for (Blocks.LogRecord record : Blocks.log(device)) {
+            blocks.add(record.block());
+        }
+        // Nodes are most of what is there.
+        for (int i = 0; i < 3; i++) {
+            blocks.addAll(Blocks.nodes(device).keySet());
+        }
+        return blocks;
+    }
+
+    private void spoil(long block) {
+        byte[] garbage = new byte[ImageDevice.BLOCK];
+        if (random.nextBoolean()) {
+            random.nextBytes(garbage);
+        }
+        device.write(block, garbage);
+    }
+
+    @Test
+    void anUndamagedStoreIsNotTouched() {
+        long writes = device.writes;
+        Report report = repair();
+        assertEquals(List.of(), report.repairs);
+        assertEquals(List.of(), report.losses);
+        assertEquals(writes, device.writes);
+        assertFalse(device.isChanged());
+    }
+
+    @Test
+    void randomDamage() {
+        List<Long> targets = targets();
+        int mounted = 0;
+        int lossless = 0;
+        int reattached = 0;
+        for (int round = 0; round < 120; round++) {
+            List<Long> damaged = new ArrayList<>();
+            for (int i = random.nextInt(4); i >= 0; i--) {
+                damaged.add(targets.get(random.nextInt(targets.size())));
+            }
+            damaged.forEach(this::spoil);
+            String text = "round " + round + ", blocks " + damaged;
+            if (damaged.containsAll(List.of(0L, 1L))) {
+                device.restore();
+                continue;
+            }
+            TreeSnapshot before = readable();
+            mounted += before == null ? 0 : 1;
+            Report report = repair();
+            assertEquals(List.of(), check(), text);
+            TreeSnapshot after = mountAndRead();
+            assertEquals(List.of(), after.refused, () -> text + "\n" + report);
+            if (before != null) {
+                assertNothingReadableIsOther(text, before, after);
+            }
+            boolean inLog = damaged.stream().anyMatch(b -> b > 5 && b < 8 + 256);
+            if (!inLog) {
+                assertLossesAreTold(text, after, report);
+                lossless += report.losses.isEmpty() ? 1 : 0;
+            }
+            reattached += (int) after.entries.keySet().stream()
+                    .filter(path -> path.matches("/lost\\+found/#\\d+/?"))
+                    .count();
+            assertEquals(List.of(), repair().repairs, text);
+            device.restore();
+        }
+        assertTrue(mounted > 20 && lossless > 2 && reattached > 20, mounted + " " + lossless + " " + reattached);
+    }
+
+    /** Inner nodes, the root and root slots hold nothing that the leaves do not tell. */
+    @Test
+    void withoutInnerNodesOrRootsNothingIsLost() {
+        long root = Blocks.nodes(device).entrySet().stream()
+                .max(Map.Entry.comparingByValue())
+                .orElseThrow()
+                .getKey();
+        for (List<Long> damaged : List.of(
+                List.of(root),
+                List.of(2L, 3L, 4L, 5L),
+                List.of(2L, 4L),
+                List.of(3L, 5L),
+                List.of(2L, 3L, 4L, 5L, root))) {
+            damaged.forEach(this::spoil);
+            Report report = repair();
+            assertEquals(List.of(), check(), "" + damaged);
+            TreeSnapshot after = mountAndRead();
+            // Without any root one node more may have been there.
+            assertEquals(damaged.size() < 5, report.losses.isEmpty(), "" + damaged);
+            assertEquals(List.of(), truth.wrongAgainst(after), damaged + "\n" + report);
+            assertEquals(List.of(), after.wrongAgainst(truth), damaged + "\n" + report);
+            device.restore();
+        }
+    }
+
+    @Test
+    void aTreeOfThreeLevelsIsBuiltAnewFromItsLeaves() {
+        RichTree tree = new RichTree(64 << 20, 4000, 6);
+        tree.unmount();
+        ImageDevice large = tree.device;
+        FsFixture fixture = FsFixture.mounted(large);
+        TreeSnapshot all = TreeSnapshot.of(fixture.fileSystem, fixture.reactor);
+        fixture.unmount();
+        Blocks.nodes(large).forEach((block, level) -> {
+            if (level > 0) {
+                large.write(block, new byte[ImageDevice.BLOCK]);
+            }
+        });
+        Report report = new Report();
+        BlobStore.repair(large, report, new BlobFsRepair(report, 1));
+        Report clean = new Report();
+        assertEquals(0, BlobStore.check(large, clean, new FileSystemVisitor()), clean::toString);
+        fixture = FsFixture.mounted(large);
+        TreeSnapshot after = TreeSnapshot.of(fixture.fileSystem, fixture.reactor);
+        fixture.unmount();
+        assertEquals(List.of(), all.wrongAgainst(after));
+        assertEquals(List.of(), after.wrongAgainst(all));
+    }
+
+    /** The power goes in the middle of a repair: what could be read before can still be, and the next repair ends. */
+    @Test
+    void aCutDuringARepair() {
+        List<Long> targets = targets();
+        for (int round = 0; round < 40; round++) {
+            List<Long> damaged = new ArrayList<>();
+            for (int i = random.nextInt(3); i >= 0; i--) {
+                damaged.add(targets.get(random.nextInt(targets.size())));
+            }
+            damaged.forEach(this::spoil);
+            if (damaged.containsAll(List.of(0L, 1L))) {
+                device.restore();
+                continue;
+            }
+            TreeSnapshot before = readable();
+            byte[] image = device.copy();
+            long writes = device.writes;
+            repair();
+            long needed = device.writes - writes;
+            device.write(0, image);
+            device.writesUntilCut = random.nextLong(needed + 1);
+            repair();
+            device.writesUntilCut = Long.MAX_VALUE;
+            String text = "round " + round + ", blocks " + damaged;
+            if (before != null) {
+                TreeSnapshot between = readable();
+                assertTrue(between != null, text);
+                assertNothingReadableIsOther(text, before, between);
+            }
+            repair();
+            assertEquals(List.of(), check(), text);
+            TreeSnapshot after = mountAndRead();
+            if (before != null) {
+                assertNothingReadableIsOther(text, before, after);
+            }
+            device.restore();
+        }
+    }
+
+    @Test
+    void withoutSuperblocksTheRepairRefuses() {
+        spoil(0);
+        spoil(1);
+        device.flipBit(0, 0);
+        byte[] now = device.copy();
+        try {
+            repair();
+            throw new AssertionError("not refused");
+        } catch (StoreException e) {
+            assertTrue(Arrays.equals(now, device.copy()));
+        }
+    }
+}
