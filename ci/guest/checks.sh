@@ -9,10 +9,14 @@
 #   checks.sh killed    writes and syncs numbered files, prints "synced NUMBER" for each, until the host kills
 #                       the machine
 #   checks.sh survived NUMBER   finds the files of `killed` up to that one
+#   checks.sh load      overwrites a file of checksummed blocks with fio while it makes, syncs, renames and removes
+#                       numbered files, and prints "synced NUMBER" for each, until the host kills the target
+#   checks.sh loaded NUMBER     finds what `load` had synced up to that one, and nothing that it did not write
 #
 # Output, one line each: "plan NAME..." first; then for each of these names "ok NAME SECONDS" or
 # "not ok NAME REASON"; last "done". Lines that begin with "# " tell more about a failure. A name without its
-# line means that the guest did not get that far. The exit code is 1 when a check failed. (`killed` has no plan.)
+# line means that the guest did not get that far. The exit code is 1 when a check failed. (`killed` and `load` have
+# no plan.)
 # BusyBox sh. The guest is slow (emulated): few processes, no loop of processes over many files.
 export LC_ALL=C TZ=UTC
 data=/mnt/data other=/mnt/other ram=/tmp/ram
@@ -634,6 +638,47 @@ check_synced_before_kill() {   # the files 0 to $last
   rm -r $data/killed
 }
 
+# Of the numbered files the newest $kept are there. A file gets its content before its name in "done", and its number is
+# told to the host when its name and the removal of an older one are synced. Every block of the other file has a checksum
+# from the first pass on, whichever of its contents it holds.
+kept=8
+load_job() { fio --name=load --filename=$data/load/blocks --ioengine=psync --bs=4k --size=8m --verify=crc32c "$@"; }
+work_until_the_target_is_killed() {
+  local i=0
+  rm -rf $data/load; mkdir -p $data/load/new $data/load/done
+  load_job --rw=write --do_verify=0 --end_fsync=1 > /tmp/fio.out || { cat /tmp/fio.out; return 1; }
+  sync
+  (while load_job --rw=randwrite --do_verify=0 --fsync=16; do :; done) > /tmp/fio.out 2>&1 &
+  while :; do
+    echo "content of $i" | dd of=$data/load/new/$i conv=fsync 2>/dev/null
+    mv $data/load/new/$i $data/load/done/$i
+    [ $i -lt $kept ] || rm $data/load/done/$((i - kept))
+    sync $data/load/done
+    echo "synced $i"
+    i=$((i + 1))
+  done
+}
+check_synced_before_the_target_was_killed() {   # up to the file $last; what came after it may be there or not
+  local i=$((last - kept + 2))
+  [ $i -ge 0 ] || i=0
+  while [ $i -le $last ]; do
+    [ -e $data/load/done/$i ] || fail "file $i is not there"
+    i=$((i + 1))
+  done
+  for file in $(ls $data/load/done); do
+    [ $file -gt $((last - kept)) ] || fail "file $file is there again"
+    same "$(cat $data/load/done/$file)" "content of $file" "file $file"
+  done
+  for file in $(ls $data/load/new); do
+    [ $file -gt $last ] || fail "file $file has its old name again"
+    case "content of $file" in "$(cat $data/load/new/$file)"*) ;; *) fail "foreign content in the new file $file" ;; esac
+  done
+}
+check_blocks_are_old_or_new() {
+  same "$(file_size $data/load/blocks)" $((8 << 20)) "size of the file of blocks"
+  load_job --rw=read --verify_fatal=1 > /tmp/fio.out 2>&1 || { cat /tmp/fio.out; return 1; }
+}
+
 # ---- what runs --------------------------------------------------------------------------------------------
 
 mode=${1:-}; shift
@@ -669,6 +714,13 @@ case $mode in
     last=$1
     echo plan mount synced-before-kill unmount
     for name in mount synced-before-kill unmount; do check $name; done ;;
+  load)
+    mount_shares
+    work_until_the_target_is_killed ;;
+  loaded)
+    last=$1
+    echo plan mount synced-before-the-target-was-killed blocks-are-old-or-new unmount
+    for name in mount synced-before-the-target-was-killed blocks-are-old-or-new unmount; do check $name; done ;;
   *) echo "checks.sh: no mode '$mode'" >&2; exit 2 ;;
 esac
 echo done

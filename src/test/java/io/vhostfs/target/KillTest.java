@@ -14,7 +14,7 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * {@code kill -9} of a target under load, again and again on one store; clients keep the journal.
@@ -50,19 +50,19 @@ class KillTest {
         return directory.resolve(client + ".sock");
     }
 
-    private ServeProcess serve(String deviceOptions) throws Exception {
-        List<String> options = new ArrayList<>(List.of("--create", "--bdev", store(deviceOptions)));
+    private ServeProcess serve(String bdevOptions) throws Exception {
+        List<String> options = new ArrayList<>(List.of("--create", "--bdev", store(bdevOptions)));
         List<Path> sockets = new ArrayList<>();
         for (int i = 0; i < CLIENTS; i++) {
             sockets.add(socket(i));
-            options.addAll(List.of("--share", "tag=t" + i + ",socket=" + socket(i)));
+            options.addAll(List.of("--share", "tag=t" + i + ",mode=shared,socket=" + socket(i)));
         }
         return ServeProcess.start(directory.resolve("log"), sockets, options);
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", ",direct=on"})
-    void whatWasSyncedOutlivesAKillAndTheRestIsOldOrNew(String deviceOptions) throws Exception {
+    @CsvSource({"'', ''", "',direct=on', ',discard=on'"})
+    void whatWasSyncedOutlivesAKillAndTheRestIsOldOrNew(String deviceOptions, String storeOptions) throws Exception {
         long seed = Long.getLong("vhostfs.seed", System.nanoTime());
         Random random = new Random(seed);
         for (int i = 0; i < CLIENTS; i++) {
@@ -70,9 +70,9 @@ class KillTest {
         }
         try (ExecutorService threads = Executors.newFixedThreadPool(CLIENTS)) {
             for (int kill = 0; kill < KILLS; kill++) {
-                killOnce(kill, deviceOptions, random, threads);
+                killOnce(kill, deviceOptions, storeOptions, random, threads);
             }
-            try (ServeProcess serve = serve(deviceOptions)) {
+            try (ServeProcess serve = serve(deviceOptions + storeOptions)) {
                 attachAndCheck(false);
                 hangUp();
                 assertEquals(0, serve.stop(), "exit code");
@@ -87,8 +87,9 @@ class KillTest {
         assertTrue(steps > KILLS, "there was no load");
     }
 
-    private void killOnce(int kill, String deviceOptions, Random random, ExecutorService threads) throws Exception {
-        try (ServeProcess serve = serve(deviceOptions)) {
+    private void killOnce(int kill, String deviceOptions, String storeOptions, Random random, ExecutorService threads)
+            throws Exception {
+        try (ServeProcess serve = serve(deviceOptions + storeOptions)) {
             attachAndCheck(kill == 0);
             long until = answered.get() + 1 + random.nextInt(1 + random.nextInt(MAX_ANSWERS));
             List<Future<?>> running = new ArrayList<>();
