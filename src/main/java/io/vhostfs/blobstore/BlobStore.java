@@ -640,6 +640,33 @@ public final class BlobStore {
         }
     }
 
+    /**
+     * Discards all that is free, in blocking style, between {@link #open} and {@link #close}: the store must not be changed
+     * otherwise.
+     *
+     * @return how many blocks
+     * @throws StoreException when the device cannot do it
+     */
+    public long trimBlocking() {
+        if (!device.supportsDiscard() || isReadOnly()) {
+            throw new StoreException(
+                    StoreException.Kind.UNUSABLE, device.name() + ": it cannot be told of blocks that are free");
+        }
+        // What the log has freed comes back, and nothing is allocated after it.
+        checkpoint.request();
+        driveUntil(() -> (checkpoint.isIdle() && !space.isDraining()) || failure != 0);
+        long before = discarder.discardedBlocks;
+        for (boolean more = discarder.trim(0); more; more = discarder.trim(discarder.end())) {
+            driveUntil(discarder::isIdle);
+            if (discarder.lastStatus() < 0) {
+                throw new StoreException(
+                        StoreException.Kind.IO,
+                        device.name() + ": a discard failed with " + Errno.name(discarder.lastStatus()));
+            }
+        }
+        return discarder.discardedBlocks - before;
+    }
+
     /** What the next checkpoint says that the store covers. */
     long blocksToCover() {
         Growth wanted = growth;

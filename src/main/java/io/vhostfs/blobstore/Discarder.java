@@ -20,8 +20,8 @@ final class Discarder {
     static final int MIN_BLOCKS = 16;
 
     /**
-     * 8 MiB at a time and one at a time: a hole is punched under the file's lock, and a disk answers nothing else while it
-     * trims, so that requests beside it wait for one of these at most.
+     * 8 MiB at a time and one at a time: a hole is punched under the file's lock (some 2 to 4 ms for one of these), and a
+     * disk answers little else while it trims, so that requests beside it wait for one of these at most.
      */
     static final int MAX_BLOCKS = 2048;
 
@@ -34,6 +34,7 @@ final class Discarder {
     private boolean inFlight;
     private long block;
     private int blocks;
+    private int lastStatus;
 
     long discardedBlocks;
 
@@ -65,7 +66,31 @@ final class Discarder {
             return 0;
         }
         blocks = space.takeUndiscarded(MAX_BLOCKS);
-        block = space.runBlock;
+        start(space.runBlock);
+        return 1;
+    }
+
+    /**
+     * Starts to discard the next free blocks from {@code from} on, in a store that nobody changes; false when there are
+     * none. To be called again from {@link #end} on when it {@link #isIdle}.
+     */
+    boolean trim(long from) {
+        if (!space.findFreeRun(from, MAX_BLOCKS)) {
+            return false;
+        }
+        blocks = space.runBlocks;
+        space.hold(space.runBlock, blocks);
+        start(space.runBlock);
+        return true;
+    }
+
+    /** The block behind the last discard. */
+    long end() {
+        return block + blocks;
+    }
+
+    private void start(long firstBlock) {
+        block = firstBlock;
         inFlight = true;
         io.operation = BlockIo.DISCARD;
         io.offsetBytes = block * BlobStore.BLOCK_SIZE;
@@ -74,11 +99,11 @@ final class Discarder {
         if (status != BlockChannel.PENDING) {
             finish(status);
         }
-        return 1;
     }
 
     private void finish(int status) {
         inFlight = false;
+        lastStatus = status;
         if (status < 0 && on) {
             LOG.warn(
                     "{}: a discard of {} blocks at block {} failed with {}; freed blocks are not discarded any more",
@@ -91,6 +116,11 @@ final class Discarder {
         discardedBlocks += status < 0 ? 0 : blocks;
         space.discarded(block, blocks);
         store.blocksCameBack();
+    }
+
+    /** 0, or the negative errno of the last discard. */
+    int lastStatus() {
+        return lastStatus;
     }
 
     boolean isIdle() {

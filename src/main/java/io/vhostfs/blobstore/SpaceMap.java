@@ -676,8 +676,7 @@ final class SpaceMap {
         for (long at = block & -Discarder.MIN_BLOCKS; at < end; at += Discarder.MIN_BLOCKS) {
             long bits = (busy[(int) (at >>> 6)] >>> at) & ((1L << Discarder.MIN_BLOCKS) - 1);
             if (bits == 0) {
-                setBusy(at, Discarder.MIN_BLOCKS);
-                pendingBlocks += Discarder.MIN_BLOCKS;
+                hold(at, Discarder.MIN_BLOCKS);
                 undiscarded.add(at, Discarder.MIN_BLOCKS);
             }
         }
@@ -707,6 +706,12 @@ final class SpaceMap {
         return any;
     }
 
+    /** Keeps free blocks from being allocated until they are {@link #discarded}. */
+    void hold(long block, int blocks) {
+        setBusy(block, blocks);
+        pendingBlocks += blocks;
+    }
+
     /** The next run to discard, from {@code runBlock} on; its length. It stays busy until {@link #discarded}. */
     int takeUndiscarded(int maxBlocks) {
         int at = undiscardedAt;
@@ -722,6 +727,21 @@ final class SpaceMap {
             }
         }
         return count;
+    }
+
+    /** Finds the first run of free blocks that is worth a discard, from {@code from} on; false when there is none. */
+    boolean findFreeRun(long from, int maxBlocks) {
+        long at = from;
+        while (at < totalBlocks) {
+            int length = (int) Math.min(runLength(at, maxBlocks), maxBlocks);
+            if (length >= Discarder.MIN_BLOCKS) {
+                runBlock = at;
+                runBlocks = length;
+                return true;
+            }
+            at += Math.max(1, length);
+        }
+        return false;
     }
 
     void discarded(long block, int blocks) {

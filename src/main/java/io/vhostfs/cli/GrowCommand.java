@@ -47,41 +47,58 @@ final class GrowCommand implements Callable<Integer> {
     @Override
     public Integer call() throws InterruptedException {
         BlockDeviceSpec wanted = BlockDeviceSpec.parse(device);
-        long before;
-        try (BlockDevice look = BlockDevices.openToLook(wanted)) {
-            before = BlobStore.coveredBlocks(look);
+        if (wanted instanceof BlockDeviceSpec.Malloc) {
+            throw new CliException(ExitCodes.USAGE, device + ": a store in memory keeps the size it was started with");
         }
+        if (!(wanted instanceof BlockDeviceSpec.FilePath)) {
+            growAlone(wanted);
+            return ExitCodes.OK;
+        }
+        // What holds no store stays as it is.
+        long before = coveredBlocks(wanted);
         BlockDevices.enlarge(wanted);
-        PrintWriter out = spec.commandLine().getOut();
-        try (BlockDevice opened = BlockDevices.open(wanted, false)) {
-            long blocks = opened.capacityBytes() / BlobStore.BLOCK_SIZE;
-            growAlone(opened, blocks);
-            out.printf("%s: grown from %s to %s%n", device, size(before), size(blocks));
+        try {
+            growAlone(wanted);
         } catch (BlockDeviceException e) {
             if (e.kind() != BlockDeviceException.Kind.BUSY) {
                 throw e;
             }
-            long blocks = awaitTarget(wanted, before, e);
-            out.printf("%s: grown from %s to %s by the target that serves it%n", device, size(before), size(blocks));
+            say(before, awaitTarget(wanted, before, e), " by the target that serves it");
         }
-        out.flush();
         return ExitCodes.OK;
+    }
+
+    private static long coveredBlocks(BlockDeviceSpec wanted) {
+        try (BlockDevice look = BlockDevices.openToLook(wanted)) {
+            return BlobStore.coveredBlocks(look);
+        }
+    }
+
+    private void say(long before, long blocks, String byWhom) {
+        PrintWriter out = spec.commandLine().getOut();
+        out.printf("%s: grown from %s to %s%s%n", device, size(before), size(blocks), byWhom);
+        out.flush();
     }
 
     private static String size(long blocks) {
         return BlockDeviceSpec.formatSize(blocks * BlobStore.BLOCK_SIZE);
     }
 
-    private static void growAlone(BlockDevice opened, long blocks) {
-        BlobStore store = BlobStore.open(opened, StoreOptions.DEFAULT);
-        boolean grown = false;
-        try {
-            store.growBlocking(blocks);
-            store.closeBlocking();
-            grown = true;
-        } finally {
-            if (!grown) {
-                store.abandon();
+    private void growAlone(BlockDeviceSpec wanted) {
+        try (BlockDevice opened = BlockDevices.open(wanted, false)) {
+            BlobStore store = BlobStore.open(opened, StoreOptions.DEFAULT);
+            boolean grown = false;
+            try {
+                long before = store.totalBlocks();
+                store.growBlocking(opened.capacityBytes() / BlobStore.BLOCK_SIZE);
+                long blocks = store.totalBlocks();
+                store.closeBlocking();
+                grown = true;
+                say(before, blocks, "");
+            } finally {
+                if (!grown) {
+                    store.abandon();
+                }
             }
         }
     }

@@ -26,6 +26,7 @@ import picocli.CommandLine.ScopeType;
             InfoCommand.class,
             FsckCommand.class,
             GrowCommand.class,
+            TrimCommand.class,
             DoctorCommand.class,
             SetupCommand.class,
             NvmeCommand.class,

@@ -1,6 +1,7 @@
 package io.vhostfs.blobstore;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
@@ -166,6 +167,32 @@ class DiscarderTest {
             model.allocateRun(0, 500);
         }
         assertTrue(model.runs.values().stream().mapToInt(n -> n).sum() > available * 9 / 10, "all can be used again");
+        model.store.closeBlocking();
+    }
+
+    @Test
+    void aTrimDiscardsAllThatIsFreeAndNothingElse() {
+        CrashDevice device = new CrashDevice(64 << 20, new Random(5));
+        device.discards = true;
+        StoreModel model = new StoreModel(10, device, DISCARDS.withDiscard(false));
+        for (int i = 0; i < 400; i++) {
+            model.change();
+            model.changeSpace();
+        }
+        assertEquals(0, model.commit());
+        long trimmed = model.store.trimBlocking();
+        assertEquals(trimmed * BLOCK, device.discardedBytes);
+        long free = model.store.totalBlocks() - model.store.usedBlocks();
+        assertTrue(trimmed <= free && trimmed > free * 9 / 10, trimmed + " of " + free + " free blocks");
+        model.checkAll();
+        model.store.closeBlocking();
+        model.reopen();
+        model.checkAll();
+        device.failDiscardsAfter = 1;
+        assertEquals(
+                StoreException.Kind.IO,
+                assertThrows(StoreException.class, () -> model.store.trimBlocking())
+                        .kind());
         model.store.closeBlocking();
     }
 
