@@ -1,7 +1,6 @@
 package io.vhostfs.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.vhostfs.bdev.BlockDevice;
 import io.vhostfs.bdev.BlockDeviceSpec;
@@ -12,35 +11,25 @@ import io.vhostfs.target.DeviceConfig;
 import io.vhostfs.target.ShareConfig;
 import io.vhostfs.target.Target;
 import io.vhostfs.target.TargetConfig;
-import java.io.PrintWriter;
 import java.io.RandomAccessFile;
-import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import picocli.CommandLine;
 
 class GrowCommandTest {
     @TempDir
     Path directory;
 
-    private final StringWriter said = new StringWriter();
+    private final CommandRun command = new CommandRun();
     private String store = "";
 
     @BeforeEach
     void makeAStore() {
         store = "file:" + directory.resolve("store");
-        assertEquals(ExitCodes.OK, run("mkfs", store + ",size=8M"));
-    }
-
-    private int run(String... arguments) {
-        said.getBuffer().setLength(0);
-        CommandLine commandLine = Main.commandLine();
-        commandLine.setOut(new PrintWriter(said)).setErr(new PrintWriter(said));
-        return commandLine.execute(arguments);
+        command.expect(ExitCodes.OK, "mkfs", store + ",size=8M");
     }
 
     private long storeBlocks() {
@@ -49,17 +38,13 @@ class GrowCommandTest {
         }
     }
 
-    private void assertSaid(String text) {
-        assertTrue(said.toString().contains(text), said.toString());
-    }
-
     @Test
     void enlargesTheFileAndThenTheStore() throws Exception {
-        assertEquals(ExitCodes.OK, run("grow", store + ",size=24M"), said::toString);
-        assertSaid("grown from 8M to 24M");
+        command.expect(ExitCodes.OK, "grow", store + ",size=24M");
+        command.assertSaid("grown from 8M to 24M");
         assertEquals(24 << 20, Files.size(directory.resolve("store")));
         assertEquals((24 << 20) / BlobStore.BLOCK_SIZE, storeBlocks());
-        assertEquals(ExitCodes.OK, run("fsck", store), said::toString);
+        command.expect(ExitCodes.OK, "fsck", store);
     }
 
     @Test
@@ -68,7 +53,7 @@ class GrowCommandTest {
                 new RandomAccessFile(directory.resolve("store").toFile(), "rw")) {
             file.setLength(16 << 20);
         }
-        assertEquals(ExitCodes.OK, run("grow", store), said::toString);
+        command.expect(ExitCodes.OK, "grow", store);
         assertEquals((16 << 20) / BlobStore.BLOCK_SIZE, storeBlocks());
     }
 
@@ -82,27 +67,27 @@ class GrowCommandTest {
                 false);
         try (Target target = Target.start(config)) {
             assertEquals((8 << 20) / BlobStore.BLOCK_SIZE, storeBlocks(), target::toString);
-            assertEquals(ExitCodes.OK, run("grow", store + ",size=40M"), said::toString);
-            assertSaid("from 8M to 40M by the target that serves it");
+            command.expect(ExitCodes.OK, "grow", store + ",size=40M");
+            command.assertSaid("from 8M to 40M by the target that serves it");
             assertEquals((40 << 20) / BlobStore.BLOCK_SIZE, storeBlocks());
-            assertEquals(ExitCodes.USAGE, run("grow", store), said::toString);
-            assertSaid("the device has no more; enlarge it first");
+            command.expect(ExitCodes.USAGE, "grow", store);
+            command.assertSaid("the device has no more; enlarge it first");
         }
-        assertEquals(ExitCodes.OK, run("fsck", store), said::toString);
+        command.expect(ExitCodes.OK, "fsck", store);
     }
 
     @Test
     void saysWhyAStoreCannotGrow() throws Exception {
-        assertEquals(ExitCodes.USAGE, run("grow", store), said::toString);
-        assertSaid("enlarge the device first");
-        assertEquals(ExitCodes.USAGE, run("grow", store + ",size=4M"), said::toString);
-        assertSaid("never made smaller");
-        assertEquals(ExitCodes.USAGE, run("grow", "malloc:1G"), said::toString);
-        assertEquals(ExitCodes.NO_INPUT, run("grow", store + "x,size=1G"), said::toString);
+        command.expect(ExitCodes.USAGE, "grow", store);
+        command.assertSaid("enlarge the device first");
+        command.expect(ExitCodes.USAGE, "grow", store + ",size=4M");
+        command.assertSaid("never made smaller");
+        command.expect(ExitCodes.USAGE, "grow", "malloc:1G");
+        command.expect(ExitCodes.NO_INPUT, "grow", store + "x,size=1G");
         assertEquals(8 << 20, Files.size(directory.resolve("store")));
         Path other = Files.write(directory.resolve("other"), new byte[8 << 20]);
-        assertEquals(ExitCodes.DATA, run("grow", "file:" + other + ",size=16M"), said::toString);
-        assertSaid("holds no store");
+        command.expect(ExitCodes.DATA, "grow", "file:" + other + ",size=16M");
+        command.assertSaid("holds no store");
         assertEquals(8 << 20, Files.size(other), "what is no store stays as it is");
     }
 
@@ -112,8 +97,8 @@ class GrowCommandTest {
                 new RandomAccessFile(directory.resolve("store").toFile(), "rw")) {
             file.setLength(6 << 20);
         }
-        assertEquals(ExitCodes.DATA, run("grow", store), said::toString);
-        assertSaid("covers 2048 blocks, but the device has only 1536");
-        assertEquals(ExitCodes.DATA, run("info", store), said::toString);
+        command.expect(ExitCodes.DATA, "grow", store);
+        command.assertSaid("covers 2048 blocks, but the device has only 1536");
+        command.expect(ExitCodes.DATA, "info", store);
     }
 }
