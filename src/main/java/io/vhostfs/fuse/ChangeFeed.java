@@ -18,6 +18,9 @@ public final class ChangeFeed {
         /** An inode to which the session's client holds references has changed: attributes, and perhaps data. */
         void onChanged(long nodeid, boolean data);
 
+        /** The session's own client is told the attributes of an inode, as they are after all that was heard of it. */
+        void onSeen(long nodeid);
+
         /** A name in such a directory was removed or stands for something else. The name is valid during the call only. */
         void onNameGone(long directoryNodeid, long nameAddress, int nameLength);
     }
@@ -50,6 +53,7 @@ public final class ChangeFeed {
     void publish(FuseSession from, FuseRequest r) {
         switch (r.opcode) {
             case FUSE_WRITE, FUSE_FALLOCATE -> changed(from, r.inode, true);
+            case FUSE_GETATTR, FUSE_LOOKUP -> seen(from, r.attributes.inode);
             case FUSE_COPY_FILE_RANGE, FUSE_COPY_FILE_RANGE_64 -> changed(from, r.inode2, true);
             case FUSE_SETATTR -> changed(from, r.inode, (r.valid & FsRequest.SET_SIZE) != 0);
             case FUSE_SETXATTR, FUSE_REMOVEXATTR -> changed(from, r.inode, false);
@@ -69,6 +73,15 @@ public final class ChangeFeed {
                 nameGone(from, r.inode2, r.name2Address, r.name2Length);
             }
             default -> {}
+        }
+    }
+
+    @SuppressWarnings("ReferenceEquality") // identity is meant
+    private void seen(FuseSession from, long inode) {
+        for (Subscriber subscriber : subscribers) {
+            if (subscriber.session() == from) {
+                subscriber.listener().onSeen(from.nodeidOf(inode));
+            }
         }
     }
 

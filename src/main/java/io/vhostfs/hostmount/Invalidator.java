@@ -10,6 +10,7 @@ import io.vhostfs.os.Libc;
 import io.vhostfs.os.LibcConstants;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.concurrent.locks.LockSupport;
 import org.jctools.queues.varhandle.MpmcVarHandleArrayQueue;
@@ -21,6 +22,11 @@ import org.jctools.queues.varhandle.MpscVarHandleArrayQueue;
  * <p>Invariant: after a change was heard of, the kernel is told, unless the queue was full; then it is told that every name
  * may be stale. On a thread of its own: the kernel waits in the notification for pages and directories that requests have
  * locked which only a reactor can answer. Changes are heard of on any reactor, without waiting and without garbage.
+ *
+ * <p>Of data the kernel is told when the file has been left alone for a while and the kernel has asked for its attributes
+ * since, or, when it does not ask, after a longer while. A notification makes it throw away the attributes that it is just
+ * asking for (it compares {@code attr_version}), so that lseek(2) and read(2) would go by those before; then these are the
+ * same. Attributes alone are not told: they are asked for at each use.
  */
 final class Invalidator implements ChangeFeed.Listener {
     /** Changes that wait to be told: what a guest does in the time of some notifications. */
@@ -37,13 +43,15 @@ final class Invalidator implements ChangeFeed.Listener {
     /** The first minor version with {@code FUSE_NOTIFY_INC_EPOCH}. */
     private static final int EPOCH_MINOR = 44;
 
-    /** Attributes only: {@code fuse_notify_inval_inode_out.off}. */
-    private static final long NO_DATA = -1;
+    /** How long a file is left alone: longer than who changes it in a loop takes between two changes. */
+    private static final long QUIET_NS = 50_000_000;
+
+    /** How long when the kernel has not asked: who uses a file by maps only sees its changes after this. */
+    private static final long UNSEEN_NS = 1_000_000_000;
 
     private static final class Change {
         final long name;
         long nodeid;
-        boolean data;
         /** 0: of an inode. */
         int nameLength;
 
@@ -63,6 +71,9 @@ final class Invalidator implements ChangeFeed.Listener {
     private final MpmcVarHandleArrayQueue<Change> free = new MpmcVarHandleArrayQueue<>(CAPACITY);
     private final MpscVarHandleArrayQueue<Change> queue = new MpscVarHandleArrayQueue<>(CAPACITY);
     private final AtomicLongArray marks = new AtomicLongArray(MARKS);
+    private final AtomicLongArray changedNs = new AtomicLongArray(MARKS);
+    private final AtomicLongArray seenNs = new AtomicLongArray(MARKS);
+    private final ArrayDeque<Change> waiting = new ArrayDeque<>(CAPACITY);
     private volatile boolean lost;
     private volatile boolean parked;
     private volatile boolean stopping;
@@ -92,20 +103,29 @@ final class Invalidator implements ChangeFeed.Listener {
 
     @Override
     public void onChanged(long nodeid, boolean data) {
-        long mark = mark(nodeid, data);
+        if (!data) {
+            return;
+        }
         int index = markIndex(nodeid);
-        long waiting = marks.get(index);
-        if (waiting == mark || waiting == mark(nodeid, true)) {
+        changedNs.set(index, System.nanoTime());
+        if (marks.get(index) == nodeid) {
             return;
         }
         Change change = free.poll();
         if (change != null) {
-            marks.set(index, mark);
+            marks.set(index, nodeid);
             change.nodeid = nodeid;
-            change.data = data;
             change.nameLength = 0;
         }
         put(change);
+    }
+
+    @Override
+    public void onSeen(long nodeid) {
+        int index = markIndex(nodeid);
+        if (marks.get(index) == nodeid) {
+            seenNs.set(index, System.nanoTime());
+        }
     }
 
     @Override
@@ -129,10 +149,6 @@ final class Invalidator implements ChangeFeed.Listener {
         }
     }
 
-    private static long mark(long nodeid, boolean data) {
-        return nodeid << 1 | (data ? 1 : 0);
-    }
-
     private static int markIndex(long nodeid) {
         return (int) (nodeid & (MARKS - 1));
     }
@@ -142,36 +158,59 @@ final class Invalidator implements ChangeFeed.Listener {
     private void run() {
         while (!stopping) {
             Change change = queue.poll();
-            if (change != null) {
-                tell(change);
+            if (change != null && change.nameLength != 0) {
+                tellNameGone(change);
                 free.offer(change);
+            } else if (change != null) {
+                waiting.add(change);
             } else if (lost) {
                 lost = false;
                 tellLoss();
             } else {
-                park();
+                park(tellQuiet());
             }
         }
     }
 
-    private void park() {
+    /** Tells of the files that are left alone by now; nanoseconds until the next may be, 0: none waits. */
+    private long tellQuiet() {
+        long shortestNs = 0;
+        for (int i = waiting.size(); i > 0; i--) {
+            Change change = waiting.remove();
+            int index = markIndex(change.nodeid);
+            long changed = changedNs.get(index);
+            long waitNs = seenNs.get(index) - changed > 0 ? QUIET_NS : UNSEEN_NS;
+            long leftNs = changed + waitNs - System.nanoTime();
+            if (leftNs > 0) {
+                waiting.add(change);
+                long lookNs = Math.min(leftNs, QUIET_NS);
+                shortestNs = shortestNs == 0 ? lookNs : Math.min(shortestNs, lookNs);
+            } else {
+                tellData(change);
+                free.offer(change);
+            }
+        }
+        return shortestNs;
+    }
+
+    private void park(long timeoutNs) {
         parked = true;
         if (queue.isEmpty() && !lost && !stopping) {
-            LockSupport.park(this);
+            if (timeoutNs == 0) {
+                LockSupport.park(this);
+            } else {
+                LockSupport.parkNanos(this, timeoutNs);
+            }
         }
         parked = false;
     }
 
-    private void tell(Change change) {
-        if (change.nameLength != 0) {
-            tellNameGone(change);
-            return;
-        }
+    private void tellData(Change change) {
         // What changes from here on is queued again.
-        marks.compareAndSet(markIndex(change.nodeid), mark(change.nodeid, change.data), 0);
+        marks.compareAndSet(markIndex(change.nodeid), change.nodeid, 0);
         long body = message + FUSE_OUT_HEADER_SIZE;
         Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_INO_OFFSET, change.nodeid);
-        Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_OFF_OFFSET, change.data ? 0 : NO_DATA);
+        Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_OFF_OFFSET, 0);
         Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_LEN_OFFSET, 0);
         send(FUSE_NOTIFY_INVAL_INODE, FUSE_NOTIFY_INVAL_INODE_OUT_SIZE);
     }

@@ -81,6 +81,8 @@ final class FsTestClient {
     @Nullable
     Reactor home;
 
+    private final int maxData;
+
     FsTestClient(BlobFs fileSystem, Reactor reactor) {
         this(fileSystem, reactor, fileSystem.attach(FileSystem.ROOT_INODE));
     }
@@ -94,11 +96,12 @@ final class FsTestClient {
         this.fileSystem = fileSystem;
         this.reactor = reactor;
         this.client = client;
+        this.maxData = maxData;
         request = new Request(client, reactor, maxData);
     }
 
     Request newRequest() {
-        return new Request(client, reactor, MAX_DATA);
+        return new Request(client, reactor, maxData);
     }
 
     /** Runs the request to its end. */

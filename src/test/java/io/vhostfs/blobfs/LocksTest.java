@@ -23,9 +23,15 @@ class LocksTest {
     private static final int OWNERS = 3;
 
     private final FsFixture fixture = new FsFixture(32 << 20);
-    private final FsTestClient[] clients = {fixture.newClient(), fixture.newClient()};
+    private final FsTestClient[] clients = {newClient(), newClient()};
     private final long[] handles = new long[CLIENTS];
     private long file;
+
+    /** Without room for data: each request that waits is an object of its own. */
+    private FsTestClient newClient() {
+        return new FsTestClient(
+                fixture.fileSystem, fixture.reactor, fixture.fileSystem.attach(FileSystem.ROOT_INODE), 4096);
+    }
 
     @BeforeEach
     void openEverywhere() {
@@ -85,7 +91,7 @@ class LocksTest {
             java.util.Arrays.fill(owner, F_UNLCK);
         }
         int granted = 0;
-        for (int step = 0; step < 20_000; step++) {
+        for (int step = 0; step < 10_000; step++) {
             int client = random.nextInt(CLIENTS);
             int owner = random.nextInt(OWNERS);
             int type = random.nextInt(3);
@@ -111,7 +117,7 @@ class LocksTest {
                 java.util.Arrays.fill(model[self], F_UNLCK);
             }
         }
-        assertTrue(granted > 5_000, granted + " granted");
+        assertTrue(granted > 2_500, granted + " granted");
     }
 
     private static boolean isExcluded(int[][] model, int self, int type, int start, int end) {

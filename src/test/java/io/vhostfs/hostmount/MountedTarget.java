@@ -107,6 +107,20 @@ final class MountedTarget implements AutoCloseable {
         process.destroyForcibly().onExit().join();
     }
 
+    /** Checks a store that no target has open. */
+    static void check(Path directory, String device) throws IOException, InterruptedException {
+        run(
+                0,
+                directory,
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--enable-native-access=ALL-UNNAMED",
+                "-cp",
+                System.getProperty("java.class.path"),
+                Main.class.getName(),
+                "fsck",
+                device);
+    }
+
     /** Runs a program to its end; what it said, when its exit code is the one expected. */
     static String run(int exitCode, Path directory, String... command) throws IOException, InterruptedException {
         Process process = new ProcessBuilder(command)
