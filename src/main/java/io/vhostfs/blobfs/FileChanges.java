@@ -313,6 +313,10 @@ final class FileChanges {
     // --- parts of blocks zeroed in place
 
     private int patchPlan(FileOp op) {
+        if (writesBehindSize(op) && op.inode().changedSequence > store.committedSequence()) {
+            int r = op.waiter.sync(store, true);
+            return r == BlobStore.OK ? CONTINUE : r;
+        }
         op.patchCount = 0;
         boolean grows =
                 switch (op.kind) {
@@ -331,6 +335,24 @@ final class FileChanges {
         }
         op.phase = PATCH_WRITE;
         return patchIo(op, BlockIo.READ);
+    }
+
+    /**
+     * Whether it changes, in place, what its block holds behind the end of file. After a truncation these bytes are part of
+     * the file again if a crash comes before its commit: they must stay until then.
+     */
+    private boolean writesBehindSize(FileOp op) {
+        Inode inode = op.inode();
+        long end = op.kind == FileOp.TRUNCATE ? op.newSize : op.offset + op.length;
+        ExtentMap map = inode.map;
+        if ((inode.flags & Items.FLAG_STALE_TAIL) == 0
+                || (inode.size & Items.BLOCK_MASK) == 0
+                || end <= inode.size
+                || map == null) {
+            return false;
+        }
+        map.seek(inode.size >>> Items.BLOCK_SHIFT, op.context.cursor);
+        return op.context.cursor.state == ExtentCursor.WRITTEN;
     }
 
     /** Stale bytes behind the end of file are zeroed before the file grows over them, unless the write itself does it. */

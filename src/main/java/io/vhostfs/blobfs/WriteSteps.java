@@ -205,7 +205,8 @@ final class WriteSteps {
         }
         long start = block << Items.BLOCK_SHIFT;
         boolean isData = !op.pieceNew[piece] && op.pieceLength[piece] >= 0;
-        long validEnd = Math.min(op.inode().size, start + Items.BLOCK_SIZE);
+        long blockEnd = start + Items.BLOCK_SIZE;
+        long validEnd = keepsTail(op) ? blockEnd : Math.min(op.inode().size, blockEnd);
         boolean covered = (op.offset <= start && op.offset + op.length >= validEnd) || validEnd <= start;
         if (isData && !covered) {
             FileChanges.addBounceIo(op, BlockIo.READ, op.pieceDisk[piece] + (block - op.pieceFile[piece]), bounceBlock);
@@ -253,7 +254,16 @@ final class WriteSteps {
         }
     }
 
+    /** Whether bytes behind the end of file, which a crash may make part of the file again, are none of its business. */
+    private static boolean keepsTail(FileOp op) {
+        Inode inode = op.inode();
+        return (inode.flags & Items.FLAG_STALE_TAIL) != 0 && op.offset + op.length <= inode.size;
+    }
+
     private static void zeroBehindSize(FileOp op, long block, long bounceBlock) {
+        if (keepsTail(op)) {
+            return;
+        }
         long keep = op.inode().size - (block << Items.BLOCK_SHIFT);
         if (keep < Items.BLOCK_SIZE && isPartial(op, block)) {
             int from = (int) Math.max(0, keep);

@@ -19,6 +19,8 @@ import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class FileDataTest {
     private static final int ROOT = 1;
@@ -292,6 +294,31 @@ class FileDataTest {
         assertEquals(50_100, after.sizeBytes);
         assertEquals(17, after.modifyTimeNs);
         assertEquals(18, after.changeTimeNs);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {4096, 4900, 6000, 9000})
+    void whatATruncationCutOffIsThereAfterACrashBeforeItsCommit(int offset) {
+        byte[] synced = bytes(7000, 1);
+        client.write(file, 0, synced);
+        assertEquals(0, client.fsync(file, false));
+        assertEquals(0, client.truncate(file, 5000));
+        byte[] written = bytes(100, 2);
+        client.write(file, offset, written);
+        fixture.crash();
+        fixture.mount();
+        FsTestClient again = fixture.newClient();
+        long size = again.getattr(again.lookup(ROOT, "f")).sizeBytes;
+        byte[] found = again.read(file, 0, 10_000);
+        int cut = size == synced.length ? synced.length : 5000;
+        for (int i = 0; i < size; i++) {
+            boolean overwritten = i >= offset && i < offset + written.length;
+            byte old = i < cut ? synced[i] : 0;
+            boolean mayBeOld = !overwritten || offset < 5000;
+            assertTrue(
+                    (mayBeOld && found[i] == old) || (overwritten && found[i] == written[i - offset]),
+                    "byte " + i + " of " + size);
+        }
     }
 
     @Test
