@@ -1,7 +1,8 @@
 #!/bin/sh
-# lab.sh - runs in the lab's guest: takes the drives from the kernel and drives them through VFIO.
-# Each step says "ok STEP" or "FAILED STEP"; the exit code is the number of steps that failed.
-failed=0
+# lab.sh STEPS - runs in the lab's guest: takes the drives from the kernel and drives them through VFIO.
+# Its own machine's monitor is on the port "monitor". Each step says "ok STEP" or "FAILED STEP"; the exit code is the number
+# of steps that failed.
+failed=0 first_done=0 steps=${1:-.}
 mkdir -p /app && mount -t ext4 -o ro /dev/disk/app /app || exit 99
 class_path=$(echo /app/* | tr ' ' ':')
 java_options="-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xmx256m --enable-native-access=ALL-UNNAMED"
@@ -10,6 +11,8 @@ lab() { program=$1; shift; java $java_options -ea -cp "$class_path" io.vhostfs.l
 
 step() { # NAME COMMAND...: runs the command
   local name=$1 start end; shift
+  [ $first_done = 0 ] || echo "$name" | grep -q -e "$steps" || return 0
+  first_done=1
   read -r start end < /proc/uptime
   if "$@" > /tmp/log 2>&1; then
     read -r end rest < /proc/uptime
@@ -27,12 +30,13 @@ address_of() { # SERIAL: PCI address of the controller, which the kernel's drive
   echo "no drive $1" >&2
 }
 
-main=$(address_of LAB-MAIN) small=$(address_of LAB-SMALL)
+main=$(address_of LAB-MAIN) small=$(address_of LAB-SMALL) broken=$(address_of LAB-BROKEN)
+slow=$(address_of LAB-SLOW) plugged=$(address_of LAB-PLUGGED)
 
 taken_from_the_kernel() {
-  vhostfs setup --hugepages 64 --bind $main,$small
+  vhostfs setup --hugepages 64 --bind $main,$small,$broken,$slow,$plugged
   vhostfs nvme list
-  for a in $main $small; do
+  for a in $main $small $broken $slow $plugged; do
     [ "$(basename $(readlink /sys/bus/pci/devices/$a/driver))" = vfio-pci ] || return 1
   done
   [ -z "$(ls /sys/class/nvme 2>/dev/null)" ]
@@ -49,9 +53,32 @@ random_io() { # BDEV REQUESTS
   [ $code = 0 ] && contains "errors 0 of" && contains "bounced bytes 0;" && contains "resets 0"
 }
 
-serve() { # starts the target on the main drive's first namespace, and waits for its socket
-  rm -f /tmp/share
-  vhostfs serve --bdev store=nvme:$main --share tag=data,bdev=store,socket=/tmp/share > /tmp/target.log 2>&1 &
+broken_sector() { # errors end their requests, and no others
+  lab LabIo nvme:$broken 200 tolerant > /tmp/output 2>&1; code=$?
+  cat /tmp/output
+  [ $code = 0 ] && contains "errors [1-9]" && contains "media status" && contains "retries 0, replays 0" &&
+    contains "resets 0"
+}
+slow_drive() { # commands time out, cannot be aborted, the controller is reset; no request hangs, no data is wrong
+  lab LabIo nvme:$slow,timeout=1 100 tolerant > /tmp/output 2>&1; code=$?
+  cat /tmp/output
+  [ $code = 0 ] && contains "timeouts [1-9]" && contains "resets [1-9]"
+}
+unplugged() { # while requests run
+  lab LabIo nvme:$plugged 2000000 tolerant > /tmp/output 2>&1 & program=$!
+  for i in $(seq 600); do grep -q "in blocks of" /tmp/output && break; usleep 200000; done
+  sleep 3
+  echo "device_del plugged" > /dev/port.d/monitor
+  wait $program; code=$?
+  cat /tmp/output
+  for i in $(seq 100); do [ -e /sys/bus/pci/devices/$plugged ] || break; usleep 200000; done
+  [ $code = 0 ] && contains "errors [1-9]" && contains "is being unplugged\|is gone" &&
+    [ ! -e /sys/bus/pci/devices/$plugged ]
+}
+serve() { # BDEV-OPTIONS ARGUMENT...: starts the target on the main drive's first namespace, and waits for its socket
+  rm -f /tmp/share; bdev_options=$1; shift
+  java $java_options -cp "$class_path" io.vhostfs.cli.Main serve --bdev store=nvme:$main$bdev_options \
+    --share tag=data,bdev=store,socket=/tmp/share "$@" > /tmp/target.log 2>&1 &
   target=$!
   for i in $(seq 600); do
     [ ! -S /tmp/share ] || return 0
@@ -60,20 +87,18 @@ serve() { # starts the target on the main drive's first namespace, and waits for
   done
   cat /tmp/target.log; return 1
 }
-java_of() { # the JVM that a background function has started
-  pgrep -P $1 || echo $1
-}
 served() {
-  vhostfs mkfs nvme:$main && serve && lab LabFiles write /tmp/share 0 8
+  vhostfs mkfs --force nvme:$main && serve "" && lab LabFiles write /tmp/share 0 8
 }
 killed_and_served_again() {
-  kill -9 $(java_of $target); wait $target
-  serve && lab LabFiles verify /tmp/share 0 8 && lab LabFiles write /tmp/share 8 10
+  kill -9 $target; wait $target
+  serve ,interrupts=on --poll interrupt && lab LabFiles verify /tmp/share 0 8 && lab LabFiles write /tmp/share 8 10
 }
 stopped_and_clean() {
-  kill $(java_of $target); wait $target
+  kill $target; wait $target
   cat /tmp/target.log; cp /tmp/target.log /tmp/output
-  contains "zero-copy bytes [1-9]" && vhostfs fsck nvme:$main
+  # eight files of 1 MiB were read and two written: not a byte of them was copied
+  contains "zero-copy bytes [1-9][0-9]\{7,\}," && vhostfs fsck nvme:$main
 }
 
 step "drives taken from the kernel" taken_from_the_kernel
@@ -81,7 +106,10 @@ step "identify and smart" identified
 step "random I/O, blocks of 512" random_io nvme:$main 400
 step "random I/O, blocks of 4096" random_io nvme:$main,nsid=2 400
 step "random I/O, transfers of 8 KiB, one queue pair" random_io nvme:$small 200
+step "a broken sector" broken_sector
+step "a drive that takes too long" slow_drive
+step "a drive unplugged under load" unplugged
 step "a file system on the drive, served to a front end" served
-step "the target killed, started again, all synced files there" killed_and_served_again
+step "the target killed, started again with interrupts, all synced files there" killed_and_served_again
 step "the target stopped, the store clean" stopped_and_clean
 exit $failed

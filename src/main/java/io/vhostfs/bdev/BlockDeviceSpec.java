@@ -8,7 +8,7 @@ import java.util.Locale;
 
 /**
  * What a user calls a block device: {@code malloc:SIZE}, {@code file:PATH[,size=SIZE][,direct=on]} or
- * {@code nvme:PCI-ADDRESS[,nsid=N][,interrupts=on]}.
+ * {@code nvme:PCI-ADDRESS[,nsid=N][,interrupts=on][,timeout=SECONDS]}.
  *
  * <p>Invariant: a value that exists is well-formed; whether the device can be opened is another matter. A comma in a path
  * is written twice. Any thread.
@@ -47,11 +47,18 @@ public sealed interface BlockDeviceSpec {
      * @param address full PCI address
      * @param nsid namespace identifier
      * @param interrupts whether reactors may sleep while requests are under way
+     * @param timeoutSeconds after which a command is aborted
      */
-    record Nvme(String address, int nsid, boolean interrupts) implements BlockDeviceSpec {
+    record Nvme(String address, int nsid, boolean interrupts, int timeoutSeconds) implements BlockDeviceSpec {
+        /** Linux's. */
+        public static final int DEFAULT_TIMEOUT_SECONDS = 30;
+
+        public static final int MAX_TIMEOUT_SECONDS = 3600;
+
         @Override
         public String toString() {
-            return "nvme:" + address + (nsid == 1 ? "" : ",nsid=" + nsid) + (interrupts ? ",interrupts=on" : "");
+            return "nvme:" + address + (nsid == 1 ? "" : ",nsid=" + nsid) + (interrupts ? ",interrupts=on" : "")
+                    + (timeoutSeconds == DEFAULT_TIMEOUT_SECONDS ? "" : ",timeout=" + timeoutSeconds);
         }
     }
 
@@ -146,27 +153,29 @@ public sealed interface BlockDeviceSpec {
         }
         int nsid = 1;
         boolean interrupts = false;
+        int timeoutSeconds = Nvme.DEFAULT_TIMEOUT_SECONDS;
         for (String option : parts.subList(1, parts.size())) {
             String[] pair = keyAndValue(text, option);
             switch (pair[0]) {
-                case "nsid" -> nsid = nsid(text, pair[1]);
+                case "nsid" -> nsid = number(text, pair, Integer.MAX_VALUE);
+                case "timeout" -> timeoutSeconds = number(text, pair, Nvme.MAX_TIMEOUT_SECONDS);
                 case "interrupts" -> interrupts = onOrOff(text, pair);
                 default -> throw invalid(text, "there is no option '" + pair[0] + "'");
             }
         }
-        return new Nvme(address, nsid, interrupts);
+        return new Nvme(address, nsid, interrupts, timeoutSeconds);
     }
 
-    private static int nsid(String text, String value) {
+    private static int number(String text, String[] pair, int max) {
         try {
-            int nsid = Integer.parseInt(value);
-            if (nsid > 0) {
-                return nsid;
+            int number = Integer.parseInt(pair[1]);
+            if (number > 0 && number <= max) {
+                return number;
             }
         } catch (NumberFormatException e) {
             // Said below, as of a number that is too small.
         }
-        throw invalid(text, "nsid is a number from 1 on");
+        throw invalid(text, pair[0] + " is a number from 1 to " + max);
     }
 
     private static String[] keyAndValue(String text, String option) {

@@ -40,7 +40,7 @@ public final class MallocDevice implements BlockDevice {
         this.name = "malloc:" + BlockDeviceSpec.formatSize(capacityBytes);
         this.capacityBytes = capacityBytes;
         try {
-            this.memory = HugepageMemory.reserve(capacityBytes, name);
+            this.memory = HugepageMemory.reserveForProcessor(capacityBytes, name);
         } catch (OutOfNativeMemoryException | IllegalArgumentException e) {
             throw new BlockDeviceException(Kind.UNSUPPORTED, e.getMessage() + "; choose a smaller size");
         }

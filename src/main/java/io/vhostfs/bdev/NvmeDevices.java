@@ -9,6 +9,7 @@ import io.vhostfs.nvme.VfioTransport;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.TimeUnit;
 
 /**
  * The NVMe controllers that this process drives, shared by the block devices on their namespaces.
@@ -34,7 +35,7 @@ final class NvmeDevices {
     private NvmeDevices() {}
 
     /**
-     * Opens a namespace.
+     * Opens a namespace. How the controller is driven is what the first of its devices that is opened says.
      *
      * @throws BlockDeviceException when that is impossible
      */
@@ -57,7 +58,10 @@ final class NvmeDevices {
     private static NvmeController bringUp(BlockDeviceSpec.Nvme spec) {
         int pairs =
                 Math.min(NvmeOptions.MAX_QUEUE_PAIRS, Runtime.getRuntime().availableProcessors() + EXTRA_QUEUE_PAIRS);
-        NvmeOptions options = NvmeOptions.DEFAULT.withMaxQueuePairs(pairs).withInterrupts(spec.interrupts());
+        NvmeOptions options = NvmeOptions.DEFAULT
+                .withMaxQueuePairs(pairs)
+                .withInterrupts(spec.interrupts())
+                .withTimeouts(TimeUnit.SECONDS.toNanos(spec.timeoutSeconds()), NvmeOptions.DEFAULT.adminTimeoutNs());
         try {
             NvmeController controller =
                     NvmeController.open(VfioTransport.open(spec.address(), spec.interrupts() ? pairs + 1 : 0), options);

@@ -29,7 +29,7 @@ import picocli.CommandLine.Spec;
 final class FsckCommand implements Callable<Integer> {
     private static final int PERCENT = 100;
 
-    @Parameters(paramLabel = "BDEV", description = "file:PATH[,direct=on]")
+    @Parameters(paramLabel = "BDEV", description = "file:PATH[,direct=on] or nvme:PCI-ADDRESS[,nsid=N]")
     private String device = "";
 
     @Option(

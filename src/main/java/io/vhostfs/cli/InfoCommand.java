@@ -17,7 +17,7 @@ import picocli.CommandLine.Spec;
 final class InfoCommand implements Callable<Integer> {
     private static final double PERCENT = 100.0;
 
-    @Parameters(paramLabel = "BDEV", description = "file:PATH[,direct=on]")
+    @Parameters(paramLabel = "BDEV", description = "file:PATH[,direct=on] or nvme:PCI-ADDRESS[,nsid=N]")
     private String device = "";
 
     @Spec

@@ -17,7 +17,10 @@ import picocli.CommandLine.Spec;
 final class MkfsCommand implements Callable<Integer> {
     @Parameters(
             paramLabel = "BDEV",
-            description = "file:PATH[,size=SIZE][,direct=on]; a file that does not exist is made with that size.")
+            description = {
+                "file:PATH[,size=SIZE][,direct=on]; a file that does not exist is made with that size.",
+                "nvme:PCI-ADDRESS[,nsid=N]; a namespace of a drive that is bound to vfio-pci."
+            })
     private String device = "";
 
     @Option(names = "--label", paramLabel = "TEXT", defaultValue = "", description = "A name for people.")

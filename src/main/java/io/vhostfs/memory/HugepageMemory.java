@@ -13,8 +13,8 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Invariant: from {@link #address} on, {@link #lengthBytes} bytes are readable and writable until {@link #close}, and
  * the address is aligned to 2 MiB. Hugepages are reserved by the mapping, so a later touch cannot fault. The fallback
- * asks for transparent hugepages and warns once per process. Memory whose pages are present is among the
- * {@link DmaRegions}. Allocation and close from any thread, on control paths.
+ * asks for transparent hugepages and warns once per process. Memory is among the {@link DmaRegions}
+ * unless it was asked for otherwise. Allocation and close from any thread, on control paths.
  */
 public final class HugepageMemory implements AutoCloseable {
     public static final int HUGEPAGE_SIZE = 2 << 20;
@@ -38,16 +38,16 @@ public final class HugepageMemory implements AutoCloseable {
     private final long address;
     private final long lengthBytes;
     private final boolean hugepages;
-    private final boolean populated;
+    private final boolean reachable;
     private final AtomicBoolean closed = new AtomicBoolean();
 
-    private HugepageMemory(long address, long lengthBytes, boolean hugepages, boolean populated) {
+    private HugepageMemory(long address, long lengthBytes, boolean hugepages, boolean reachable) {
         this.address = address;
         this.lengthBytes = lengthBytes;
         this.hugepages = hugepages;
-        this.populated = populated;
+        this.reachable = reachable;
         counter().addAndGet(lengthBytes);
-        if (populated) {
+        if (reachable) {
             DmaRegions.add(address, lengthBytes);
         }
     }
@@ -59,7 +59,7 @@ public final class HugepageMemory implements AutoCloseable {
      * @throws OutOfNativeMemoryException when not even normal pages are to be had
      */
     public static HugepageMemory allocate(long lengthBytes, String purpose) {
-        return map(lengthBytes, purpose, true, true);
+        return map(lengthBytes, purpose, true, true, true);
     }
 
     /**
@@ -67,12 +67,20 @@ public final class HugepageMemory implements AutoCloseable {
      * missing when they are touched, which ends the process, unless the kernel does not overcommit.
      */
     public static HugepageMemory reserve(long lengthBytes, String purpose) {
-        return map(lengthBytes, purpose, false, true);
+        return map(lengthBytes, purpose, false, true, true);
+    }
+
+    /**
+     * As {@link #reserve}, for data that no device transfers from or to: a device that maps what it reaches would make every
+     * page present.
+     */
+    public static HugepageMemory reserveForProcessor(long lengthBytes, String purpose) {
+        return map(lengthBytes, purpose, false, true, false);
     }
 
     /** As {@link #allocate}, for what is too small to be worth a warning. */
     static HugepageMemory allocateSmall(long lengthBytes, String purpose) {
-        return map(lengthBytes, purpose, true, false);
+        return map(lengthBytes, purpose, true, false, true);
     }
 
     public static Statistics statistics() {
@@ -97,7 +105,7 @@ public final class HugepageMemory implements AutoCloseable {
     public void close() {
         if (closed.compareAndSet(false, true)) {
             counter().addAndGet(-lengthBytes);
-            if (populated) {
+            if (reachable) {
                 DmaRegions.remove(address, lengthBytes);
             }
             unmap(address, lengthBytes);
@@ -108,7 +116,8 @@ public final class HugepageMemory implements AutoCloseable {
         return hugepages ? HUGEPAGE_BYTES : FALLBACK_BYTES;
     }
 
-    private static HugepageMemory map(long lengthBytes, String purpose, boolean populate, boolean warn) {
+    private static HugepageMemory map(
+            long lengthBytes, String purpose, boolean populate, boolean warn, boolean reachable) {
         if (lengthBytes <= 0 || lengthBytes > MAX_LENGTH_BYTES) {
             throw new IllegalArgumentException(purpose + ": " + lengthBytes + " bytes of memory asked for, 1 to "
                     + MAX_LENGTH_BYTES + " are possible");
@@ -116,12 +125,12 @@ public final class HugepageMemory implements AutoCloseable {
         long rounded = (lengthBytes + HUGEPAGE_SIZE - 1) & -HUGEPAGE_SIZE;
         long address = mapHugepages(rounded, populate);
         if (address > 0) {
-            return new HugepageMemory(address, rounded, true, populate);
+            return new HugepageMemory(address, rounded, true, reachable);
         }
         if (warn) {
             warnOfFallback(rounded, purpose, (int) address);
         }
-        return new HugepageMemory(mapNormalPages(rounded, purpose, populate), rounded, false, populate);
+        return new HugepageMemory(mapNormalPages(rounded, purpose, populate), rounded, false, reachable);
     }
 
     private static long mapHugepages(long length, boolean populate) {

@@ -39,7 +39,7 @@ public final class NvmeController implements AutoCloseable {
     /** Resets in a row without one command that succeeded: more do not help. */
     private static final int MAX_RESETS_IN_VAIN = 4;
 
-    /** Failed commands that are logged one by one. */
+    /** Failed commands, and aborts, that are logged one by one. */
     private static final int MAX_LOGGED_FAILURES = 64;
 
     private static final int EVENT_NOTICE = 2;
@@ -371,6 +371,9 @@ public final class NvmeController implements AutoCloseable {
                 sendAborts();
                 handleEvents();
             }
+            Memory.deliverFault();
+        } catch (InternalError unmapped) {
+            die("its registers are gone: it was unplugged");
         } catch (NvmeException e) {
             if (isGone()) {
                 die("it is gone: unplugged, or without power");
@@ -395,13 +398,15 @@ public final class NvmeController implements AutoCloseable {
         for (Long abort = aborts.poll(); abort != null; abort = aborts.poll()) {
             counters.aborts.increment();
             boolean done = admin.abort((int) (abort >>> 32), abort.intValue());
-            LOG.warn(
-                    "{}: command {} of queue {} took longer than {} ms and was {}",
-                    name,
-                    abort.intValue(),
-                    abort >>> 32,
-                    TimeUnit.NANOSECONDS.toMillis(options.ioTimeoutNs()),
-                    done ? "aborted" : "not aborted in time");
+            if (counters.aborts.sum() <= MAX_LOGGED_FAILURES) {
+                LOG.warn(
+                        "{}: command {} of queue {} took longer than {} ms and was {}",
+                        name,
+                        abort.intValue(),
+                        abort >>> 32,
+                        TimeUnit.NANOSECONDS.toMillis(options.ioTimeoutNs()),
+                        done ? "aborted" : "not aborted in time");
+            }
         }
     }
 
@@ -559,8 +564,9 @@ public final class NvmeController implements AutoCloseable {
             released = true;
             try {
                 registers.disable();
-            } catch (NvmeException e) {
-                LOG.debug("{}: {}", name, e.getMessage());
+                Memory.deliverFault();
+            } catch (NvmeException | InternalError e) {
+                LOG.debug("{}: cannot be stopped", name, e);
             }
             transport.setBusMaster(false);
             transport.close();

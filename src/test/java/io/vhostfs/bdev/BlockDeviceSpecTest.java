@@ -72,15 +72,22 @@ class BlockDeviceSpecTest {
 
     @Test
     void readsNvmeNamespaces() {
-        assertEquals(new BlockDeviceSpec.Nvme("0000:01:00.0", 1, false), BlockDeviceSpec.parse("nvme:0000:01:00.0"));
         assertEquals(
-                new BlockDeviceSpec.Nvme("0000:0a:1f.7", 2, true),
-                BlockDeviceSpec.parse("nvme:0A:1F.7,nsid=2,interrupts=on"));
-        for (String name : new String[] {"nvme:0000:01:00.0", "nvme:0000:01:00.0,nsid=3,interrupts=on"}) {
+                new BlockDeviceSpec.Nvme("0000:01:00.0", 1, false, 30), BlockDeviceSpec.parse("nvme:0000:01:00.0"));
+        assertEquals(
+                new BlockDeviceSpec.Nvme("0000:0a:1f.7", 2, true, 5),
+                BlockDeviceSpec.parse("nvme:0A:1F.7,nsid=2,interrupts=on,timeout=5"));
+        for (String name : new String[] {"nvme:0000:01:00.0", "nvme:0000:01:00.0,nsid=3,interrupts=on,timeout=3600"}) {
             assertEquals(name, BlockDeviceSpec.parse(name).toString());
         }
-        for (String bad :
-                new String[] {"nvme:", "nvme:nvme0", "nvme:01:00.0,nsid=0", "nvme:01:00.8", "nvme:01:00.0,x=1"}) {
+        for (String bad : new String[] {
+            "nvme:",
+            "nvme:nvme0",
+            "nvme:01:00.0,nsid=0",
+            "nvme:01:00.8",
+            "nvme:01:00.0,x=1",
+            "nvme:01:00.0,timeout=3601"
+        }) {
             assertThrows(BlockDeviceException.class, () -> BlockDeviceSpec.parse(bad), bad);
         }
     }

@@ -9,6 +9,7 @@ import io.vhostfs.bdev.NvmeDevice;
 import io.vhostfs.memory.HugepageMemory;
 import io.vhostfs.memory.Iovecs;
 import io.vhostfs.memory.Memory;
+import io.vhostfs.nvme.NvmeController;
 import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Reactor;
 import java.lang.foreign.Arena;
@@ -24,6 +25,10 @@ import java.util.concurrent.TimeUnit;
 final class LabIo {
     private static final int MAX_DEPTH = 64;
     private static final int MAX_BLOCKS_PER_IO = 64;
+
+    /** Few enough that every one of them is met, also by few requests. */
+    private static final int WORKING_SET_BLOCKS = 1 << 12;
+
     private static final long LIMIT_NS = TimeUnit.SECONDS.toNanos(120);
 
     private final NvmeDevice device;
@@ -136,6 +141,9 @@ final class LabIo {
         long started = System.nanoTime();
         int left = count;
         while (left > 0 || channel.inFlight() > 0) {
+            if (device.controller().state() == NvmeController.State.DEAD) {
+                left = 0;
+            }
             for (int i = 0; i < depth && left > 0; i++) {
                 if (slots[i].idle && tryStart(slots[i])) {
                     left--;
@@ -216,7 +224,7 @@ final class LabIo {
         try (BlockDevice device = BlockDevices.open(BlockDeviceSpec.parse(arguments[0]), false)) {
             NvmeDevice nvme = (NvmeDevice) device;
             System.out.printf("%s: %d bytes in blocks of %d%n", nvme.name(), nvme.capacityBytes(), nvme.blockSize());
-            long blocks = Math.min(nvme.capacityBytes() / nvme.blockSize(), 1 << 15);
+            long blocks = Math.min(nvme.capacityBytes() / nvme.blockSize(), WORKING_SET_BLOCKS);
             LabIo lab = new LabIo(nvme, blocks, tolerant);
             if (!tolerant) {
                 lab.otherCommands();

@@ -77,7 +77,7 @@ public final class ModelController implements NvmeTransport {
             ModelNamespace n = config.namespaces.get(i);
             bytes += n.blockBytes() * n.blocks();
         }
-        memory = HugepageMemory.reserve(bytes, "model of a drive");
+        memory = HugepageMemory.reserveForProcessor(bytes, "model of a drive");
         registers = memory.address();
         for (int i = 0; i < namespaceStarts.length; i++) {
             namespaceStarts[i] += memory.address();
