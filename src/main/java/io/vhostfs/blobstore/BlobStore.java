@@ -8,6 +8,7 @@ import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Message;
 import io.vhostfs.reactor.Poller;
 import io.vhostfs.reactor.Reactor;
+import io.vhostfs.reactor.ReactorTimer;
 import java.util.UUID;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
@@ -96,6 +97,10 @@ public final class BlobStore {
     private static final int WAIT_TREE = 1;
     private static final int WAIT_LOG = 2;
     private static final int WAIT_CHECKPOINT = 3;
+    private static final int WAIT_THROTTLE = 4;
+
+    /** Slowed-down changes that one turn runs: with what a catching-up reactor lets pass it takes about 100 µs. */
+    private static final int THROTTLED_PER_TURN = 64;
 
     private static final Logger LOG = LoggerFactory.getLogger(BlobStore.class);
 
@@ -127,6 +132,8 @@ public final class BlobStore {
     private final StoreOptions options;
     private final StorePoller poller = new StorePoller();
     private final Tick tick = new Tick();
+    private final Throttle throttle = new Throttle();
+    private final ReactorTimer throttleTimer = new ReactorTimer(() -> {});
 
     /** Frames kept free for new nodes beyond what was prepared, and the number eviction aims at. */
     private final int frameMargin;
@@ -211,7 +218,7 @@ public final class BlobStore {
         for (int i = Math.min(MAX_NODE_IOS, frames / 8); i > 0; i--) {
             giveNodeIo(new NodeCache.NodeIo(this, memory));
         }
-        lastCheckpointNs = openingReactor.nowNs();
+        setClock();
     }
 
     /** Makes a store on a device, whose content is lost. Blocks; not on a reactor. */
@@ -395,6 +402,12 @@ public final class BlobStore {
                             ? "a group is open"
                             : "a group of " + logBytes + " log bytes; at most " + MAX_GROUP_LOG_BYTES);
         }
+        long gapNs = gapNs();
+        if ((gapNs > 0 || throttle.hasWaiters()) && !throttle.mayPass(gapNs, reactor.nowNs())) {
+            tree.forgetPrepared();
+            waitKind = WAIT_THROTTLE;
+            return NOT_RESIDENT;
+        }
         int needed = logBytes + GROUP_SLACK_BYTES;
         if (log.begin(needed) != OK) {
             tree.forgetPrepared();
@@ -407,6 +420,11 @@ public final class BlobStore {
         inGroup = true;
         groupEntries = 0;
         return OK;
+    }
+
+    /** The gap that is to lie between changes, by how full the log and the cache's part for dirty nodes are. */
+    private long gapNs() {
+        return Math.max(log.gapNs(), Throttle.gapNs(cache.dirtyFrames(), dirtyLimit * 3L / 4, dirtyLimit, 1));
     }
 
     private int waitForLogTrim() {
@@ -444,11 +462,16 @@ public final class BlobStore {
             return;
         }
         log.endGroup();
-        if (log.usedBlocks() > log.ringBlocks() / 2 || cache.dirtyFrames() > dirtyTrigger) {
-            requestCheckpointIfIdle();
-        }
+        checkpointIfDue();
         if (!tickScheduled) {
             scheduleTick();
+        }
+    }
+
+    /** Long before the log or the cache is full: what fills them while the checkpoint runs must have room, too. */
+    private void checkpointIfDue() {
+        if (log.usedBlocks() > log.ringBlocks() / 3 || cache.dirtyFrames() > dirtyTrigger) {
+            requestCheckpointIfIdle();
         }
     }
 
@@ -542,7 +565,7 @@ public final class BlobStore {
     /** Everything ended so far becomes durable, and so does all data whose write has completed; then the waiter is called. */
     public void commit(CommitWaiter waiter) {
         waiter.targetGroup = log.endedGroup();
-        waiter.flushTicket = flusher.ticket();
+        waiter.flushTicket = flusher.dataTicket();
         waiter.nextWaiter = null;
         if (commitTail == null) {
             commitHead = waiter;
@@ -555,7 +578,7 @@ public final class BlobStore {
     /** All data writes completed so far become durable; the cheaper commit when the caller changed no metadata. */
     public void flush(CommitWaiter waiter) {
         waiter.targetGroup = 0;
-        waiter.flushTicket = flusher.ticket();
+        waiter.flushTicket = flusher.dataTicket();
         waiter.nextWaiter = null;
         if (flushTail == null) {
             flushHead = waiter;
@@ -728,7 +751,7 @@ public final class BlobStore {
                 log.endedGroup(),
                 log.recordsWritten,
                 checkpoint.completed,
-                0);
+                throttle.delayed);
     }
 
     /** Nodes found damaged when they were read. */
@@ -797,6 +820,7 @@ public final class BlobStore {
                 request.nextParked = checkpointWaiters;
                 checkpointWaiters = request;
             }
+            case WAIT_THROTTLE -> throttle.park(request);
             default -> {
                 request.nextParked = null;
                 makeReady(request);
@@ -1072,6 +1096,11 @@ public final class BlobStore {
         reactor.addPoller(poller);
     }
 
+    private void setClock() {
+        lastCheckpointNs = reactor.nowNs();
+        throttle.setClock(lastCheckpointNs);
+    }
+
     private void detach() {
         reactor.removePoller(poller);
         BlockChannel c = channel;
@@ -1105,6 +1134,7 @@ public final class BlobStore {
     /** From now on the store belongs to {@code home}; called on its thread, once, after {@link #handOver}. */
     public void start(Reactor home) {
         reactor = home;
+        setClock();
         attach();
         if (options.discard() && device.supportsDiscard() && !options.readOnly()) {
             discarder.turnOn();
@@ -1171,8 +1201,10 @@ public final class BlobStore {
             return 0;
         }
         tree.forgetPrepared();
+        throttle.startTurn();
         int work = makeFrames();
         work += runReady();
+        work += runThrottled();
         cache.forgetFailures();
         tree.forgetPrepared();
         boolean wanted = commitWanted();
@@ -1235,6 +1267,22 @@ public final class BlobStore {
             at.unpark();
             at = next;
             n++;
+        }
+        return n;
+    }
+
+    /** Changes that were slowed down and may go on now. After an error they see it when they go on. */
+    private int runThrottled() {
+        int n = 0;
+        if (throttle.hasWaiters()) {
+            checkpointIfDue();
+            long nowNs = reactor.nowNs();
+            Parkable change;
+            while (n < THROTTLED_PER_TURN && (change = throttle.next(failure == 0 ? gapNs() : 0, nowNs)) != null) {
+                tree.forgetPrepared();
+                change.unpark();
+                n++;
+            }
         }
         return n;
     }
@@ -1335,6 +1383,19 @@ public final class BlobStore {
                 || closing != null;
     }
 
+    /** With changes waiting for time to pass: sees to it that the reactor wakes up by then. */
+    private boolean throttleLetsSleep() {
+        if (!throttle.hasWaiters() || gapNs() == Throttle.HOLD) {
+            return true;
+        }
+        long waitNs = throttle.waitNs(reactor.nowNs());
+        if (waitNs <= 0) {
+            return false;
+        }
+        reactor.schedule(throttleTimer, waitNs);
+        return true;
+    }
+
     private final class StorePoller implements Poller {
         @Override
         public int poll() {
@@ -1343,7 +1404,7 @@ public final class BlobStore {
 
         @Override
         public boolean prepareToSleep() {
-            return closed || !mustNotSleep();
+            return closed || (!mustNotSleep() && throttleLetsSleep());
         }
 
         @Override

@@ -24,7 +24,9 @@ final class Flusher {
     private long ownWrites;
 
     /** Counts of writes when the last flush was started; what was written since needs another. */
-    private long writesAtStart;
+    private long ownWritesAtStart;
+
+    private long dataWritesAtStart;
 
     Flusher(BlobStore store, IoEpochs ioEpochs, boolean volatileCache) {
         this.store = store;
@@ -38,20 +40,30 @@ final class Flusher {
 
     /** Taken after the writes that matter have completed; 0 when there is nothing to wait for. */
     long ticket() {
+        return ticket(ownWrites != ownWritesAtStart || hasNewDataWrites());
+    }
+
+    /** As {@link #ticket}, for writes of data only: whoever waits for these need not wait for a checkpoint's. */
+    long dataTicket() {
+        return ticket(hasNewDataWrites());
+    }
+
+    /** Whether data was written since the last flush was started. */
+    boolean hasNewDataWrites() {
+        return volatileCache && ioEpochs.writes() != dataWritesAtStart;
+    }
+
+    private long ticket(boolean needsAnother) {
         if (!volatileCache) {
             return 0;
         }
-        long ticket = writes() == writesAtStart ? started : started + 1;
+        long ticket = needsAnother ? started + 1 : started;
         wanted = Math.max(wanted, ticket);
         return ticket;
     }
 
     boolean isDone(long ticket) {
         return done >= ticket;
-    }
-
-    private long writes() {
-        return ioEpochs.writes() + ownWrites;
     }
 
     boolean hasWork() {
@@ -65,7 +77,8 @@ final class Flusher {
         }
         inFlight = true;
         started++;
-        writesAtStart = writes();
+        ownWritesAtStart = ownWrites;
+        dataWritesAtStart = ioEpochs.writes();
         io.operation = BlockIo.FLUSH;
         int status = store.submit(io);
         if (status != BlockChannel.PENDING) {

@@ -15,7 +15,18 @@ import java.util.UUID;
  * that end while a record is written share the next one (group commit). Home reactor only.
  */
 final class Log {
-    private static final int BUFFERS = 4;
+    /** As much as a disk takes in some tens of milliseconds: a pause of that length stops nobody. */
+    private static final int BUFFERS = 8;
+
+    /** A record is written before it is full, when it has come to this part of its size and the disk has nothing to do. */
+    private static final int EARLY_PART = 8;
+
+    /** The same when data must be flushed first. */
+    private static final int EARLY_PART_WITH_DATA = 2;
+
+    /** The average length of groups forgets with this. */
+    private static final int GROUP_MEMORY = 15;
+
     private static final int NONE = -1;
 
     private final BlobStore store;
@@ -45,6 +56,11 @@ final class Log {
     private int fillBytes;
     private int fillEntries;
     private int fillGroups;
+
+    /** Where the group that runs starts in the buffer, and how long groups are on average. */
+    private int groupStart;
+
+    private int groupBytes = 512;
 
     /** Blocks since the store was made; modulo the ring's length a place in it. */
     private long head;
@@ -132,6 +148,7 @@ final class Log {
         if (filling == NONE) {
             return BlobStore.NOT_RESIDENT;
         }
+        groupStart = fillBytes;
         return head + LogRecord.blocks(fillBytes + groupBytes) - tail <= ringBlocks
                 ? BlobStore.OK
                 : BlobStore.NOT_RESIDENT;
@@ -180,6 +197,7 @@ final class Log {
     void endGroup() {
         endedGroup++;
         fillGroups++;
+        groupBytes = (GROUP_MEMORY * groupBytes + fillBytes - groupStart) / (GROUP_MEMORY + 1);
     }
 
     /** Ends the record that is being filled; it will be written when its turn comes. */
@@ -206,7 +224,7 @@ final class Log {
         sealedGroup = endedGroup;
         positions[filling] = head;
         lastGroups[filling] = endedGroup;
-        tickets[filling] = flusher.ticket();
+        tickets[filling] = flusher.dataTicket();
         head += blocks;
         queue[queued++] = filling;
         filling = NONE;
@@ -219,7 +237,12 @@ final class Log {
         if (writing) {
             return false;
         }
-        return queued > 0 ? flusher.isDone(tickets[queue[0]]) : commitWanted && fillGroups > 0;
+        return queued > 0 ? flusher.isDone(tickets[queue[0]]) : fillGroups > 0 && (commitWanted || isDueEarly());
+    }
+
+    private boolean isDueEarly() {
+        return fillBytes >= recordBytes / EARLY_PART
+                && (fillBytes >= recordBytes / EARLY_PART_WITH_DATA || !flusher.hasNewDataWrites());
     }
 
     /** Writes the next record if there is one, or if {@code commitWanted} the one being filled. */
@@ -320,6 +343,17 @@ final class Log {
 
     long usedBlocks() {
         return head - tail + (filling != NONE && fillGroups > 0 ? LogRecord.blocks(fillBytes) : 0);
+    }
+
+    /** The gap that {@link Throttle} is to put between changes, by how full the ring and the buffers are. */
+    long gapNs() {
+        long filled = filling == NONE ? 0 : fillBytes;
+        long inRing = (head - tail) * BlobStore.BLOCK_SIZE + filled;
+        long ringBytes = ringBlocks * BlobStore.BLOCK_SIZE;
+        long gap = Throttle.gapNs(inRing, ringBytes / 2, ringBytes - recordBytes, groupBytes);
+        long buffered = (long) (filling == NONE ? BUFFERS : queued) * recordBytes + filled;
+        return Math.max(
+                gap, Throttle.gapNs(buffered, BUFFERS * 3L / 8 * recordBytes, (BUFFERS - 1L) * recordBytes, groupBytes));
     }
 
     long ringBlocks() {
