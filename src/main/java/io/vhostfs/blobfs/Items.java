@@ -194,6 +194,6 @@ final class Items {
         }
         int blocks = Memory.getInt(value + EXTENT_LENGTH_OFFSET);
         long disk = Memory.getLong(value + EXTENT_BLOCK_OFFSET);
-        return blocks > 0 && blocks <= Limits.MAX_EXTENT_BLOCKS && disk > 0 && disk <= totalBlocks - blocks;
+        return blocks > 0 && blocks <= Limits.MAX_ITEM_EXTENT_BLOCKS && disk > 0 && disk <= totalBlocks - blocks;
     }
 }

@@ -24,8 +24,16 @@ final class Limits {
     static final int MAX_COLLISIONS = 256;
     /** Extents or items one atomic group changes: its nodes must fit the tree's cache all at once. */
     static final int MAX_GROUP_ITEMS = 64;
-    /** An extent's length: what an int holds with room for the flag. */
-    static final int MAX_EXTENT_BLOCKS = 1 << 30;
+    /** An extent's length in the format: what an int holds with room for the flag. */
+    static final int MAX_ITEM_EXTENT_BLOCKS = 1 << 30;
+    /** An extent's length as it is made: 4 GiB, whose bits change in 100 µs, or 1 ms before the code is compiled. */
+    static final int MAX_EXTENT_BLOCKS = 1 << 20;
+    /** Blocks that one group allocates or frees, but for its last extent: the same. */
+    static final int MAX_GROUP_BLOCKS = 1 << 20;
+    /** Runs of free blocks that one turn looks for; in a store full of small ones each takes up to 300 µs. */
+    static final int MAX_RESERVES_PER_TURN = 8;
+    /** Inodes whose time stamps syncfs writes back in one turn. */
+    static final int MAX_WRITE_BACKS_PER_TURN = 512;
     /** Inode numbers reserved in one durable step. */
     static final int INODE_BATCH = 1024;
     /** Inodes cached without being in use: about 200 bytes each. */

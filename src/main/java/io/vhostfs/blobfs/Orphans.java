@@ -181,6 +181,7 @@ final class Orphans {
             return BlobStore.OK;
         }
         long next = Items.INODE_KEY + 1;
+        long blocks = 0;
         while (true) {
             int r = store.ceiling(inode.number, next);
             if (r == BlobStore.NOT_FOUND || (r == BlobStore.OK && store.foundK0 != inode.number)) {
@@ -189,13 +190,14 @@ final class Orphans {
             if (r != BlobStore.OK) {
                 return r;
             }
-            if (keyCount == keys.length) {
+            if (keyCount == keys.length || blocks >= Limits.MAX_GROUP_BLOCKS) {
                 allKeys = false;
                 return BlobStore.OK;
             }
             if (!addFound()) {
                 return -Errno.EIO;
             }
+            blocks += extentLengths[keyCount - 1];
             next = store.foundK1 + 1;
         }
     }

@@ -99,11 +99,13 @@ final class SpaceSteps {
             return keep;
         }
         long position = ExtentMap.position(map.leafCount(), 0);
-        for (int i = 0; i < Limits.MAX_GROUP_ITEMS; i++) {
+        long blocks = 0;
+        for (int i = 0; i < Limits.MAX_GROUP_ITEMS && blocks < Limits.MAX_GROUP_BLOCKS; i++) {
             position = map.previous(position);
             if (position < 0 || map.fileBlock(position) <= keep) {
                 return keep;
             }
+            blocks += ExtentMap.blocks(map.length(position));
         }
         return map.fileBlock(position);
     }
@@ -296,23 +298,29 @@ final class SpaceSteps {
             return FileChanges.CONTINUE;
         }
         int mode = op.request().mode;
-        if (!op.committed && !isPunch(mode) && missingBlocks(op) > store.availableBlocks()) {
+        if (!op.committed && !isPunch(mode) && isSurelyTooMuch(op)) {
             return -Errno.ENOSPC;
         }
         return isPunch(mode) ? punch(op) : allocateBatch(op, isZero(mode));
     }
 
-    private long missingBlocks(FileOp op) {
+    /** Whether more blocks are missing than are available, as far as a look at not too many extents tells. */
+    private boolean isSurelyTooMuch(FileOp op) {
         ExtentMap map = map(op);
+        long available = store.availableBlocks();
         long missing = op.endPosition - op.position;
+        int extents = 0;
         for (long p = map.firstEndingBehind(op.position);
-                !map.isEnd(p) && map.fileBlock(p) < op.endPosition;
+                missing > available && !map.isEnd(p) && map.fileBlock(p) < op.endPosition;
                 p = map.next(p)) {
+            if (++extents > Limits.MAX_EXTENTS_PER_TURN) {
+                return false;
+            }
             long from = Math.max(op.position, map.fileBlock(p));
             long to = Math.min(op.endPosition, map.fileBlock(p) + ExtentMap.blocks(map.length(p)));
             missing -= to - from;
         }
-        return missing;
+        return missing > available;
     }
 
     private int punch(FileOp op) {
@@ -320,11 +328,13 @@ final class SpaceSteps {
         ExtentMap map = map(op);
         long position = map.firstEndingBehind(op.position);
         long end = op.endPosition;
+        long blocks = 0;
         for (int i = 0; !map.isEnd(position) && map.fileBlock(position) < end; i++) {
-            if (i == Limits.MAX_GROUP_ITEMS) {
+            if (i == Limits.MAX_GROUP_ITEMS || blocks >= Limits.MAX_GROUP_BLOCKS) {
                 end = map.fileBlock(position);
                 break;
             }
+            blocks += ExtentMap.blocks(map.length(position));
             position = map.next(position);
         }
         edit.begin(map, op.position, end);
@@ -405,10 +415,16 @@ final class SpaceSteps {
         ExtentMap map = map(op);
         ExtentCursor cursor = op.context.cursor;
         long block = op.pieceCount == 0 ? op.position : WriteSteps.pieceEnd(op, op.pieceCount - 1);
-        while (block < op.endPosition && op.pieceCount < Limits.MAX_GROUP_ITEMS) {
+        int reserves = 0;
+        while (block < op.endPosition
+                && op.pieceCount < Limits.MAX_GROUP_ITEMS
+                && block - op.position < Limits.MAX_GROUP_BLOCKS) {
             map.seek(block, cursor);
             int run = (int) Math.min(Math.min(cursor.runBlocks, op.endPosition - block), Limits.MAX_EXTENT_BLOCKS);
             if (cursor.state == ExtentCursor.HOLE) {
+                if (reserves++ == Limits.MAX_RESERVES_PER_TURN) {
+                    return Volume.NEXT_TURN;
+                }
                 int s = store.reserve(WriteSteps.goal(op, map, block), run);
                 if (s != BlobStore.OK) {
                     return s;

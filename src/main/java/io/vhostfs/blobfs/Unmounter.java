@@ -35,6 +35,8 @@ final class Unmounter extends BlobStore.Parkable implements Message {
         }
         if (s == BlobStore.NOT_RESIDENT) {
             volume.store.park(this);
+        } else if (s == Volume.NEXT_TURN) {
+            volume.inNextTurn(this);
         } else if (s != BlobStore.OK) {
             done.accept(s);
         } else {

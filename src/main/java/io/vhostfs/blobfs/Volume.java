@@ -443,9 +443,12 @@ final class Volume {
         return BlobStore.OK;
     }
 
-    /** Writes back all inodes; OK when none is left. */
+    /** Writes back inodes; OK when none is left, {@link #NEXT_TURN} when this turn has done its share. */
     int writeBackAll() {
-        while (firstDirty != null) {
+        for (int n = 0; firstDirty != null; n++) {
+            if (n == Limits.MAX_WRITE_BACKS_PER_TURN) {
+                return NEXT_TURN;
+            }
             int r = writeBack(firstDirty);
             if (r != BlobStore.OK) {
                 return r;

@@ -113,10 +113,14 @@ final class WriteSteps {
         ExtentCursor cursor = op.context.cursor;
         long end = endBlock(op);
         long block = op.pieceCount == 0 ? startBlock(op) : pieceEnd(op, op.pieceCount - 1);
+        int reserves = 0;
         while (block < end) {
             map.seek(block, cursor);
             int run = (int) Math.min(cursor.runBlocks, end - block);
             if (cursor.state == ExtentCursor.HOLE) {
+                if (reserves++ == Limits.MAX_RESERVES_PER_TURN) {
+                    return Volume.NEXT_TURN;
+                }
                 int r = reserve(op, map, block, run);
                 if (r != BlobStore.OK) {
                     return r;

@@ -99,6 +99,9 @@ public final class BlobStore {
     private static final int WAIT_CHECKPOINT = 3;
     private static final int WAIT_THROTTLE = 4;
 
+    /** Requests run again, and waiters called, in one turn: each takes a few microseconds. */
+    private static final int READY_PER_TURN = 256;
+
     /** Slowed-down changes that one turn runs: with what a catching-up reactor lets pass it takes about 100 µs. */
     private static final int THROTTLED_PER_TURN = 64;
 
@@ -424,6 +427,9 @@ public final class BlobStore {
 
     /** The gap that is to lie between changes, by how full the log and the cache's part for dirty nodes are. */
     private long gapNs() {
+        if (checkpoint.holdsChanges()) {
+            return Throttle.HOLD;
+        }
         return Math.max(log.gapNs(), Throttle.gapNs(cache.dirtyFrames(), dirtyLimit * 3L / 4, dirtyLimit, 1));
     }
 
@@ -1065,7 +1071,7 @@ public final class BlobStore {
             tree.forgetPrepared();
             waitKind = WAIT_TREE;
             boolean noFrame = status == NOT_RESIDENT && tree.waitFrame == NodeCache.NONE;
-            return noFrame && freeNodeIos > NODE_IOS_FOR_WRITES && !cache.replenish(frameTarget)
+            return noFrame && freeNodeIos > NODE_IOS_FOR_WRITES && !cache.replenishFully(frameTarget)
                     ? -Errno.ENOMEM
                     : status;
         }
@@ -1076,7 +1082,7 @@ public final class BlobStore {
         if (needed > cache.freeFrames() - frameMargin) {
             tree.forgetPrepared();
             waitKind = WAIT_RETRY;
-            return cache.replenish(frameTarget) ? NOT_RESIDENT : -Errno.ENOMEM;
+            return cache.replenishFully(frameTarget) ? NOT_RESIDENT : -Errno.ENOMEM;
         }
         return OK;
     }
@@ -1249,24 +1255,29 @@ public final class BlobStore {
             makeReady(list);
             return 1;
         }
-        if (cache.dirtyFrames() > 0 && !options.readOnly() && !replaying && failure == 0) {
+        if (cache.isExhausted() && cache.dirtyFrames() > 0 && !options.readOnly() && !replaying && failure == 0) {
             requestCheckpointIfIdle();
         }
         return 0;
     }
 
     private int runReady() {
-        Parkable at = readyHead;
-        readyHead = null;
-        readyTail = null;
+        // What is made ready meanwhile has its turn with the next.
+        Parkable last = readyTail;
         int n = 0;
-        while (at != null) {
-            Parkable next = at.nextParked;
+        Parkable at;
+        while (n < READY_PER_TURN && (at = readyHead) != null) {
+            readyHead = at.nextParked;
+            if (readyHead == null) {
+                readyTail = null;
+            }
             at.nextParked = null;
             tree.forgetPrepared();
-            at.unpark();
-            at = next;
             n++;
+            at.unpark();
+            if (at == last) {
+                break;
+            }
         }
         return n;
     }
@@ -1289,7 +1300,7 @@ public final class BlobStore {
 
     private int completeWaiters() {
         int n = 0;
-        while (true) {
+        while (n < READY_PER_TURN) {
             CommitWaiter waiter = commitHead;
             if (waiter == null || !isDue(waiter)) {
                 break;
@@ -1301,7 +1312,7 @@ public final class BlobStore {
             waiter.onCommitted(failure);
             n++;
         }
-        while (true) {
+        while (n < READY_PER_TURN) {
             CommitWaiter waiter = flushHead;
             if (waiter == null || !isDue(waiter)) {
                 break;
@@ -1336,7 +1347,7 @@ public final class BlobStore {
     }
 
     private void drain() {
-        if (space.drain()) {
+        if (space.giveBack()) {
             blocksCameBack();
         }
     }

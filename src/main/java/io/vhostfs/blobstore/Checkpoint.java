@@ -30,7 +30,7 @@ final class Checkpoint {
 
     private static final int STEP_NODES = 32;
 
-    /** Rounds of SPACE beside new work before the last round is done at any length. */
+    /** Rounds of SPACE beside new work before changes wait until it is done. */
     private static final int MAX_SPACE_ROUNDS = 4;
 
     private final BlobStore store;
@@ -111,7 +111,7 @@ final class Checkpoint {
         }
         return switch (state) {
             case IDLE -> wanted;
-            case SPACE -> true;
+            case SPACE -> !space.isReleasing();
             case WRITE -> walkDepth >= 0 ? store.hasNodeIo() : nodesInFlight == 0;
             case FLUSH -> flusher.isDone(flushTicket);
             default -> false;
@@ -142,13 +142,18 @@ final class Checkpoint {
     }
 
     private void storeBitmaps() {
-        if (space.changedGroups() <= STEP_BITMAPS || spaceRounds > MAX_SPACE_ROUNDS) {
-            if (storeChanged(Integer.MAX_VALUE)) {
-                freeze();
-            }
-        } else {
-            storeChanged(STEP_BITMAPS);
+        // Storing the last ones changes a few others.
+        if (storeChanged(space.changedGroups() <= STEP_BITMAPS ? 4 * STEP_BITMAPS : STEP_BITMAPS)) {
+            freeze();
         }
+    }
+
+    /**
+     * Whether changes must wait for a moment: they change bitmaps as fast as these are stored, and the last ones must be
+     * stored in the step that freezes the tree.
+     */
+    boolean holdsChanges() {
+        return state == SPACE && spaceRounds > MAX_SPACE_ROUNDS;
     }
 
     /** Stores bitmaps of changed groups; true when none is left. */

@@ -36,6 +36,9 @@ final class NodeCache {
     /** Long enough for those who waited to see the error. */
     private static final int FAILURE_TURNS = 256;
 
+    /** Frames that one turn looks at for one to evict, or for a failed read to forget. */
+    private static final int FRAMES_PER_TURN = 4096;
+
     private static final long NO_KEY_LOW = -1L;
     private static final int FENCE_SHIFT = 2;
     private static final int HINTS = 1 << 14;
@@ -45,6 +48,7 @@ final class NodeCache {
     private final int frames;
 
     private final long[] blocks;
+    /** As the constants say, but that {@link #flip} tells which of DIRTY and FROZEN is which. */
     private final byte[] states;
     private final boolean[] referenced;
     private final boolean[] superseded;
@@ -67,6 +71,12 @@ final class NodeCache {
     private int hand;
     private int dirtyCount;
 
+    /** Dirty frames of the epoch that a checkpoint writes. */
+    private int frozenCount;
+
+    /** Changes with every {@link #freeze}, which thus need not look at every frame. */
+    private int flip;
+
     private final Node nodes;
     private final BlobStore store;
 
@@ -76,6 +86,10 @@ final class NodeCache {
     private int failures;
 
     private int failureTurns;
+    private int failureCursor;
+
+    /** Frames that eviction has looked at since it found one. */
+    private long vainSteps;
 
     NodeCache(BlobStore store, Node nodes, long cacheBytes) {
         this.store = store;
@@ -128,7 +142,12 @@ final class NodeCache {
     }
 
     byte state(int frame) {
-        return states[frame];
+        byte raw = states[frame];
+        return raw == DIRTY || raw == FROZEN ? (byte) (raw ^ flip) : raw;
+    }
+
+    private byte raw(byte state) {
+        return state == DIRTY || state == FROZEN ? (byte) (state ^ flip) : state;
     }
 
     long block(int frame) {
@@ -198,7 +217,7 @@ final class NodeCache {
         }
         int frame = freeList[--freeCount];
         insert(block, frame);
-        states[frame] = state;
+        states[frame] = raw(state);
         referenced[frame] = true;
         if (state == DIRTY) {
             dirtyCount++;
@@ -209,7 +228,7 @@ final class NodeCache {
     /** The frame's node is no longer part of anything. */
     void drop(int frame) {
         if (states[frame] >= DIRTY) {
-            dirtyCount--;
+            leaveDirty(frame);
         } else if (states[frame] == FAILED) {
             failures--;
         }
@@ -224,8 +243,15 @@ final class NodeCache {
     void moveToDirty(int frame, long newBlock) {
         remove(frame);
         insert(newBlock, frame);
-        states[frame] = DIRTY;
+        states[frame] = raw(DIRTY);
         dirtyCount++;
+    }
+
+    private void leaveDirty(int frame) {
+        dirtyCount--;
+        if (state(frame) != DIRTY) {
+            frozenCount--;
+        }
     }
 
     /** Keeps the frame only until a checkpoint has written it. */
@@ -236,18 +262,18 @@ final class NodeCache {
 
     void setState(int frame, byte state) {
         if (states[frame] >= DIRTY && state < DIRTY) {
-            dirtyCount--;
+            leaveDirty(frame);
         }
-        states[frame] = state;
+        states[frame] = raw(state);
     }
 
-    /** Turns all dirty frames into frozen ones. */
+    /** Turns all dirty frames into frozen ones; of those frozen before none may be left. */
     void freeze() {
-        for (int i = 0; i < frames; i++) {
-            if (states[i] == DIRTY) {
-                states[i] = FROZEN;
-            }
+        if (frozenCount != 0) {
+            throw new IllegalStateException(frozenCount + " nodes of the last checkpoint were not written");
         }
+        flip ^= DIRTY ^ FROZEN;
+        frozenCount = dirtyCount;
     }
 
     // --- fences and hints: the way to a leaf without the way down
@@ -388,34 +414,56 @@ final class NodeCache {
         if (failures == 0 || ++failureTurns < FAILURE_TURNS) {
             return;
         }
-        failureTurns = 0;
-        for (int i = 0; i < frames; i++) {
+        int end = Math.min(frames, failureCursor + FRAMES_PER_TURN);
+        for (int i = failureCursor; i < end; i++) {
             if (states[i] == FAILED && waiters[i] == null) {
                 drop(i);
             }
         }
+        failureCursor = end;
+        if (end == frames) {
+            failureCursor = 0;
+            failureTurns = 0;
+        }
     }
 
     /**
-     * Evicts clean frames, least recently used first in the approximation of a clock, until {@code wanted} are free.
+     * Evicts clean frames, least recently used first in the approximation of a clock, until {@code wanted} are free; looks
+     * at as many frames as a turn may, so that it is to be called again.
      *
      * @return whether that many are free
      */
     boolean replenish(int wanted) {
+        return replenish(wanted, Math.min(FRAMES_PER_TURN, 2 * frames));
+    }
+
+    /** As {@link #replenish}, but whoever calls it has all the time that it takes: false means that it cannot be done. */
+    boolean replenishFully(int wanted) {
         // Twice round: the first takes the marks away.
-        for (int steps = 2 * frames; freeCount < wanted && steps > 0; steps--) {
+        return replenish(wanted, 2 * frames);
+    }
+
+    private boolean replenish(int wanted, int maxSteps) {
+        for (int steps = maxSteps; freeCount < wanted && steps > 0; steps--) {
             int frame = hand;
             hand = hand + 1 == frames ? 0 : hand + 1;
+            vainSteps++;
             byte state = states[frame];
             if ((state == CLEAN || state == FAILED) && frame != store.rootFrame()) {
                 if (referenced[frame]) {
                     referenced[frame] = false;
                 } else {
                     drop(frame);
+                    vainSteps = 0;
                 }
             }
         }
         return freeCount >= wanted;
+    }
+
+    /** Whether eviction has gone round twice, which takes all marks away, and found nothing. */
+    boolean isExhausted() {
+        return vainSteps > 2L * frames;
     }
 
     /** A read or write of one node. */

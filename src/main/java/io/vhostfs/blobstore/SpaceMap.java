@@ -29,6 +29,14 @@ final class SpaceMap {
 
     private static final int GOOD_RUN_BLOCKS = 64;
 
+    /** Work of one {@link #giveBack}: ranges, each of which may touch a cold word of the map: less than half a millisecond. */
+    static final int RANGES_PER_STEP = 4096;
+
+    /** Of a longer range so much is given back at a time, and counts as so many ranges as its words take time. */
+    private static final int PIECE_BLOCKS = 1 << 18;
+
+    private static final int BLOCKS_PER_UNIT = 1 << 11;
+
     private int groups;
     private long[] used;
     private long[] busy;
@@ -77,6 +85,7 @@ final class SpaceMap {
 
     private final IoEpochs ioEpochs;
     private int drainEpoch;
+    private boolean releasing;
 
     long runBlock;
     int runBlocks;
@@ -609,44 +618,84 @@ final class SpaceMap {
         freedNodes = list;
     }
 
-    /** The checkpoint is durable. */
+    /** The checkpoint is durable: what was frozen comes back, in steps of {@link #giveBack}. */
     void release() {
-        for (int i = 0; i < frozenNodes.size; i++) {
-            clearBusy(frozenNodes.blocks[i], frozenNodes.counts[i]);
-            pendingBlocks -= frozenNodes.counts[i];
-        }
-        frozenNodes.size = 0;
-        waitingData.addAll(frozenData);
-        frozenData.size = 0;
-        drain();
+        releasing = true;
     }
 
+    /** What the last checkpoint gives back has not all been counted in: the next must not be frozen yet. */
+    boolean isReleasing() {
+        return releasing;
+    }
+
+    /** Whether {@link #giveBack} is to be called again. */
     boolean isDraining() {
-        return waitingData.size + drainingData.size > 0;
+        return releasing || waitingData.size + drainingData.size > 0;
     }
 
     /**
-     * Gives freed data blocks back once no I/O can still touch them; called now and then while {@link #isDraining}.
+     * A step of giving back what a durable checkpoint has freed: nodes at once, data when no I/O can still touch it. Called
+     * once a turn while {@link #isDraining}.
      *
      * @return whether blocks became free
      */
-    boolean drain() {
-        boolean released = false;
-        if (drainingData.size > 0 && ioEpochs.hasDrained(drainEpoch)) {
-            for (int i = 0; i < drainingData.size; i++) {
-                release(drainingData.blocks[i], drainingData.counts[i]);
-            }
-            drainingData.size = 0;
-            released = true;
+    boolean giveBack() {
+        long before = pendingBlocks;
+        int budget = RANGES_PER_STEP;
+        if (releasing) {
+            budget = free(frozenNodes, false, budget);
+            budget = frozenNodes.size > 0 ? 0 : moveFrozenData(budget);
         }
-        if (drainingData.size == 0 && waitingData.size > 0 && ioEpochs.canAdvance()) {
+        if (drainingData.size > 0 && ioEpochs.hasDrained(drainEpoch)) {
+            budget = free(drainingData, true, budget);
+        }
+        if (drainingData.size == 0 && waitingData.size > 0 && !releasing && ioEpochs.canAdvance()) {
             RangeList list = drainingData;
             drainingData = waitingData;
             waitingData = list;
             drainEpoch = ioEpochs.advance();
-            released |= drain();
+            if (ioEpochs.hasDrained(drainEpoch)) {
+                free(drainingData, true, budget);
+            }
         }
-        return released;
+        return pendingBlocks != before;
+    }
+
+    /** Makes ranges of a list free, from its end on; returns what is left of the budget. */
+    private int free(RangeList list, boolean isData, int budget) {
+        int left = budget;
+        while (left > 0 && list.size > 0) {
+            int last = list.size - 1;
+            int blocks = Math.min(list.counts[last], PIECE_BLOCKS);
+            list.counts[last] -= blocks;
+            if (isData) {
+                release(list.blocks[last] + list.counts[last], blocks);
+            } else {
+                clearBusy(list.blocks[last] + list.counts[last], blocks);
+                pendingBlocks -= blocks;
+            }
+            left -= 1 + blocks / BLOCKS_PER_UNIT;
+            if (list.counts[last] == 0) {
+                list.size = last;
+            }
+        }
+        return left;
+    }
+
+    private int moveFrozenData(int budget) {
+        int left = budget;
+        if (waitingData.size == 0) {
+            RangeList list = waitingData;
+            waitingData = frozenData;
+            frozenData = list;
+        }
+        while (left > 0 && frozenData.size > 0) {
+            int last = --frozenData.size;
+            waitingData.add(frozenData.blocks[last], frozenData.counts[last]);
+            left--;
+        }
+        releasing = frozenData.size > 0;
+        return left;
     }
 
     // --- discarding
@@ -766,12 +815,6 @@ final class SpaceMap {
             }
             blocks[size] = block;
             counts[size++] = count;
-        }
-
-        void addAll(RangeList other) {
-            for (int i = 0; i < other.size; i++) {
-                add(other.blocks[i], other.counts[i]);
-            }
         }
     }
 }

@@ -81,7 +81,7 @@ final class TreeWalk {
                     throw new StoreException(
                             StoreException.Kind.UNUSABLE, "the metadata cache is too small for what is to be changed");
                 }
-                cache.replenish(NodeCache.MIN_FRAMES / 2);
+                cache.replenishFully(NodeCache.MIN_FRAMES / 2);
                 turn(store);
             }
         }

@@ -28,7 +28,10 @@ class LoadTest {
     private final Reactor reactor = new Reactor(Reactor.Config.named("load").withClock(clock));
     private final long value = PermanentMemory.allocate(4096);
     private final Random random = new Random(3);
+
+    @SuppressWarnings("NullAway.Init") // each test starts it
     private BlobStore store;
+
     private long[] waitsNs = new long[1 << 16];
     private int changes;
 
