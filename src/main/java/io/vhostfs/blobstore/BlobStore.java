@@ -1262,22 +1262,24 @@ public final class BlobStore {
     }
 
     private int runReady() {
-        // What is made ready meanwhile has its turn with the next.
+        Parkable at = readyHead;
         Parkable last = readyTail;
+        // What is made ready meanwhile has its turn with the next.
+        readyHead = null;
+        readyTail = null;
         int n = 0;
-        Parkable at;
-        while (n < READY_PER_TURN && (at = readyHead) != null) {
-            readyHead = at.nextParked;
-            if (readyHead == null) {
-                readyTail = null;
-            }
+        while (at != null && n < READY_PER_TURN) {
+            Parkable next = at.nextParked;
             at.nextParked = null;
             tree.forgetPrepared();
-            n++;
             at.unpark();
-            if (at == last) {
-                break;
-            }
+            at = next;
+            n++;
+        }
+        if (at != null && last != null) {
+            last.nextParked = readyHead;
+            readyTail = readyHead == null ? last : readyTail;
+            readyHead = at;
         }
         return n;
     }

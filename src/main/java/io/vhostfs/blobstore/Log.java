@@ -353,7 +353,8 @@ final class Log {
         long gap = Throttle.gapNs(inRing, ringBytes / 2, ringBytes - recordBytes, groupBytes);
         long buffered = (long) (filling == NONE ? BUFFERS : queued) * recordBytes + filled;
         return Math.max(
-                gap, Throttle.gapNs(buffered, BUFFERS * 3L / 8 * recordBytes, (BUFFERS - 1L) * recordBytes, groupBytes));
+                gap,
+                Throttle.gapNs(buffered, BUFFERS * 3L / 8 * recordBytes, (BUFFERS - 1L) * recordBytes, groupBytes));
     }
 
     long ringBlocks() {

@@ -50,6 +50,7 @@ final class NodeCache {
     private final long[] blocks;
     /** As the constants say, but that {@link #flip} tells which of DIRTY and FROZEN is which. */
     private final byte[] states;
+
     private final boolean[] referenced;
     private final boolean[] superseded;
 

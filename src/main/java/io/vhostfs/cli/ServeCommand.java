@@ -1,5 +1,7 @@
 package io.vhostfs.cli;
 
+import io.vhostfs.bdev.BlockDeviceSpec;
+import io.vhostfs.blobstore.StoreOptions;
 import io.vhostfs.reactor.IdlePolicy;
 import io.vhostfs.target.ConfigFile;
 import io.vhostfs.target.DeviceConfig;
@@ -80,6 +82,15 @@ final class ServeCommand implements Callable<Integer> {
             description =
                     "Make a file that does not exist yet, and format a device that is empty. A malloc store always is.")
     private boolean create;
+
+    @Option(
+            names = "--meta-cache",
+            paramLabel = "SIZE",
+            description = {
+                "Memory of each store for the nodes of its tree, from 4M to 64G; a larger tree is read as needed.",
+                "Default: 64M."
+            })
+    private @Nullable String metaCache;
 
     @Option(
             names = {"-c", "--config"},
@@ -198,6 +209,9 @@ final class ServeCommand implements Callable<Integer> {
             idlePolicy = inFile.idlePolicy;
         }
         create |= inFile.create;
+        if (metaCache == null) {
+            metaCache = inFile.metaCache;
+        }
     }
 
     private TargetConfig configuration() {
@@ -212,6 +226,22 @@ final class ServeCommand implements Callable<Integer> {
             all.add(ShareConfig.parse("tag=" + tag + ",fd=" + fd));
         }
         return new TargetConfig(
-                coreMask, idlePolicy, devices.stream().map(DeviceConfig::parse).toList(), all, create);
+                coreMask,
+                idlePolicy,
+                devices.stream().map(DeviceConfig::parse).toList(),
+                all,
+                create,
+                metaCacheBytes());
+    }
+
+    private long metaCacheBytes() {
+        if (metaCache == null) {
+            return StoreOptions.DEFAULT.metaCacheBytes();
+        }
+        try {
+            return BlockDeviceSpec.parseSize(metaCache);
+        } catch (IllegalArgumentException e) {
+            throw new CliException(ExitCodes.USAGE, "--meta-cache: " + e.getMessage());
+        }
     }
 }

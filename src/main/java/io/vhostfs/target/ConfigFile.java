@@ -13,7 +13,7 @@ import java.util.Set;
  * <p>{@code bdev} and {@code share} may stand any number of times, the others once.
  */
 public final class ConfigFile {
-    private static final Set<String> KNOWN = Set.of("bdev", "share", "cpumask", "poll", "create");
+    private static final Set<String> KNOWN = Set.of("bdev", "share", "cpumask", "poll", "create", "meta-cache");
 
     private ConfigFile() {}
 
@@ -31,7 +31,7 @@ public final class ConfigFile {
             String name = equals < 0 ? text : text.substring(0, equals).strip();
             if (equals < 0 || !KNOWN.contains(name)) {
                 throw new ConfigException(file + ":" + number + ": '" + text + "' is not one of "
-                        + "bdev, share, cpumask, poll, create = value");
+                        + "bdev, share, cpumask, poll, create, meta-cache = value");
             }
             options.add("--" + name + "=" + text.substring(equals + 1).strip());
         }

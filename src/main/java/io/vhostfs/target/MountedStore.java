@@ -62,7 +62,8 @@ final class MountedStore {
     }
 
     /** Opens the device, formats it when it is new or memory, and mounts it; an error leaves nothing open. */
-    static MountedStore open(DeviceConfig config, boolean create, Reactor home, List<Reactor> reactors)
+    static MountedStore open(
+            DeviceConfig config, boolean create, StoreOptions options, Reactor home, List<Reactor> reactors)
             throws InterruptedException {
         BlockDeviceSpec spec = BlockDeviceSpec.parse(config.spec());
         BlockDevice device = BlockDevices.open(spec, create);
@@ -71,7 +72,7 @@ final class MountedStore {
                 Formatter.format(device, "");
                 LOG.info("{}: formatted, {}", config.name(), BlockDeviceSpec.formatSize(device.capacityBytes()));
             }
-            BlobStore store = BlobStore.open(device, StoreOptions.DEFAULT.withDiscard(config.discard()));
+            BlobStore store = BlobStore.open(device, options.withDiscard(config.discard()));
             store.handOver();
             Channel first = home.ask(() -> {
                 store.start(home);

@@ -1,5 +1,6 @@
 package io.vhostfs.target;
 
+import io.vhostfs.blobstore.StoreOptions;
 import io.vhostfs.hostmount.HostMount;
 import io.vhostfs.reactor.CoreMask;
 import io.vhostfs.reactor.Reactor;
@@ -49,10 +50,12 @@ public final class Target implements AutoCloseable {
         Target target = new Target(config);
         try {
             int next = 0;
+            StoreOptions options = StoreOptions.DEFAULT.withMetaCacheBytes(config.metaCacheBytes());
             for (DeviceConfig device : config.devices()) {
                 Reactor home = target.reactors.get(next++ % target.reactors.count());
                 target.stores.put(
-                        device.name(), MountedStore.open(device, config.create(), home, target.reactors.all()));
+                        device.name(),
+                        MountedStore.open(device, config.create(), options, home, target.reactors.all()));
             }
             for (ShareConfig share : config.shares()) {
                 target.addShare(share);

@@ -1,6 +1,7 @@
 package io.vhostfs.target;
 
 import io.vhostfs.bdev.BlockDeviceSpec;
+import io.vhostfs.blobstore.StoreOptions;
 import io.vhostfs.reactor.IdlePolicy;
 import java.nio.file.Path;
 import java.util.HashSet;
@@ -15,13 +16,35 @@ import java.util.Set;
  * @param devices block devices, at least one
  * @param shares shares, at least one
  * @param create make and format what does not exist yet
+ * @param metaCacheBytes memory of each store for the nodes of its tree
  */
 public record TargetConfig(
-        String coreMask, IdlePolicy idlePolicy, List<DeviceConfig> devices, List<ShareConfig> shares, boolean create) {
+        String coreMask,
+        IdlePolicy idlePolicy,
+        List<DeviceConfig> devices,
+        List<ShareConfig> shares,
+        boolean create,
+        long metaCacheBytes) {
     /** Shares of one process: each costs a socket, a thread and its queues' memory. */
     public static final int MAX_SHARES = 256;
 
+    /** With metadata caches of the default size. */
+    public TargetConfig(
+            String coreMask,
+            IdlePolicy idlePolicy,
+            List<DeviceConfig> devices,
+            List<ShareConfig> shares,
+            boolean create) {
+        this(coreMask, idlePolicy, devices, shares, create, StoreOptions.DEFAULT.metaCacheBytes());
+    }
+
     public TargetConfig {
+        if (metaCacheBytes < StoreOptions.MIN_META_CACHE_BYTES || metaCacheBytes > StoreOptions.MAX_META_CACHE_BYTES) {
+            throw new ConfigException("a metadata cache of " + BlockDeviceSpec.formatSize(metaCacheBytes)
+                    + " is not possible; remedy: --meta-cache with "
+                    + BlockDeviceSpec.formatSize(StoreOptions.MIN_META_CACHE_BYTES) + " to "
+                    + BlockDeviceSpec.formatSize(StoreOptions.MAX_META_CACHE_BYTES));
+        }
         devices = List.copyOf(devices);
         shares = List.copyOf(shares);
         if (devices.isEmpty()) {

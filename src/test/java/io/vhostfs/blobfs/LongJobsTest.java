@@ -102,7 +102,8 @@ class LongJobsTest {
             }
             print(round == 0 ? "deleting it" : "truncating it");
             long back = fixture.store.availableBlocks();
-            assertTrue(back > available - 20_000, available - back + " blocks are missing besides the maps of free space");
+            assertTrue(
+                    back > available - 20_000, available - back + " blocks are missing besides the maps of free space");
         }
         fixture.unmount();
         assertEquals(List.of(), Checks.run(fixture.device));

@@ -27,6 +27,22 @@ final class TargetConfigTest {
     }
 
     @Test
+    void shouldRefuseAMetadataCacheThatIsTooSmallOrTooLarge() {
+        for (long bytes : new long[] {0, (4L << 20) - 1, (64L << 30) + 1}) {
+            ConfigException e = assertThrows(
+                    ConfigException.class,
+                    () -> new TargetConfig(
+                            "",
+                            IdlePolicy.ADAPTIVE,
+                            List.of(DeviceConfig.parse("malloc:64M")),
+                            List.of(ShareConfig.parse("tag=t,socket=/s")),
+                            false,
+                            bytes));
+            assertTrue(String.valueOf(e.getMessage()).contains("--meta-cache with 4M to 64G"), e::getMessage);
+        }
+    }
+
+    @Test
     void shouldFindTheDeviceOfAShare() {
         TargetConfig config = config(
                 List.of("a=malloc:64M", "b=file:/x,size=1G"),
