@@ -24,7 +24,11 @@ final class DiskFaults {
     /** Writes of metadata of which a bit turns over afterwards. */
     int rot;
 
-    boolean tears;
+    /** Only tree nodes are damaged, not the log, the root slots or the superblocks. */
+    boolean onlyNodes;
+
+    /** More damage than this says nothing about any one of it. */
+    int maxDamage;
 
     private final SimRandom random;
     private boolean enabled;
@@ -41,12 +45,20 @@ final class DiskFaults {
         enabled = on;
     }
 
-    boolean hasErrors() {
-        return readErrors + dataWriteErrors + metadataWriteErrors > 0;
+    boolean hasErred() {
+        return errorsInjected + damageInjected > 0;
     }
 
-    boolean hasDamage() {
-        return lostWrites + misdirectedWrites + rot > 0;
+    boolean hasDamaged() {
+        return damageInjected > 0;
+    }
+
+    @Override
+    public String toString() {
+        return "reads " + readErrors + ", data writes " + dataWriteErrors + ", metadata writes " + metadataWriteErrors
+                + ", lost " + lostWrites + ", misdirected " + misdirectedWrites + ", rot " + rot
+                + (onlyNodes ? ", nodes only" : "") + "; so far " + errorsInjected + " errors, " + damageInjected
+                + " damages";
     }
 
     boolean failsRead() {
@@ -63,20 +75,21 @@ final class DiskFaults {
         return hit;
     }
 
-    boolean losesWrite() {
-        return damage(lostWrites);
+    boolean losesWrite(boolean node) {
+        return damage(lostWrites, node);
     }
 
-    boolean misdirectsWrite() {
-        return damage(misdirectedWrites);
+    boolean misdirectsWrite(boolean node) {
+        return damage(misdirectedWrites, node);
     }
 
-    boolean rots() {
-        return damage(rot);
+    boolean rots(boolean node) {
+        return damage(rot, node);
     }
 
-    private boolean damage(int rate) {
-        boolean hit = enabled && rate > 0 && random.below(MILLION) < rate;
+    private boolean damage(int rate, boolean node) {
+        boolean possible = enabled && rate > 0 && damageInjected < maxDamage && (node || !onlyNodes);
+        boolean hit = possible && random.below(MILLION) < rate;
         damageInjected += hit ? 1 : 0;
         return hit;
     }

@@ -11,7 +11,7 @@ package io.vhostfs.sim;
  * @param immediatePercent how many requests end within the call
  * @param latencyNs typical time of a request
  * @param slowPermille how many requests take a hundred times as long
- * @param stuckPermille how many requests take seconds
+ * @param stuckPer100000 how many of 100,000 requests take seconds
  */
 record DiskProfile(
         long capacityBytes,
@@ -22,7 +22,7 @@ record DiskProfile(
         int immediatePercent,
         long latencyNs,
         int slowPermille,
-        int stuckPermille) {
+        int stuckPer100000) {
     private static final int MIB = 1 << 20;
 
     static DiskProfile draw(SimRandom random, boolean small) {
@@ -38,6 +38,6 @@ record DiskProfile(
                 random.pick(0, 0, 0, 20, 60),
                 random.pick(5_000, 20_000, 100_000, 1_000_000),
                 random.pick(0, 5, 50),
-                random.pick(0, 0, 1));
+                random.pick(0, 0, 1, 200));
     }
 }

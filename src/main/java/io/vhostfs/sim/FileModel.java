@@ -46,6 +46,9 @@ final class FileModel {
     private final boolean[] zeroed = new boolean[MAX_BYTES / BLOCK];
 
     private byte[] content = new byte[0];
+    /** The same, but for what lies behind the end in the last block, which nobody sees. */
+    private byte[] disk = new byte[0];
+
     private byte[] base = new byte[0];
     private final @Nullable List<Event>[] events;
     private final List<DataOp> ops = new ArrayList<>();
@@ -70,6 +73,7 @@ final class FileModel {
         file.size = content.length;
         file.content = content.clone();
         file.base = content.clone();
+        file.disk = content.clone();
         file.inline = inline;
         file.inlineStored = inline ? content.length : 0;
         System.arraycopy(mappedBlocks, 0, file.mapped, 0, mappedBlocks.length);
@@ -112,6 +116,7 @@ final class FileModel {
     private void ensure(long length) {
         if (content.length < length) {
             content = Arrays.copyOf(content, (int) Math.min(MAX_BYTES, Math.max(length, 2L * content.length)));
+            disk = Arrays.copyOf(disk, content.length);
         }
     }
 
@@ -132,7 +137,7 @@ final class FileModel {
         }
         boolean sameBlock = startsRun && zeroed[sector / SECTORS_PER_BLOCK];
         boolean isZeroing = sameBlock && !mapped[sector / SECTORS_PER_BLOCK];
-        list.add(new Event(op, startsRun, sameBlock, isZeroing, sector(content, sector)));
+        list.add(new Event(op, startsRun, sameBlock, isZeroing, sector(startsRun ? content : disk, sector)));
     }
 
     private void addRange(DataOp op, long from, long to, boolean startsRun) {
@@ -165,8 +170,18 @@ final class FileModel {
     private void cleanTail(DataOp op) {
         if (size % BLOCK != 0 && mapped[(int) (size / BLOCK)]) {
             long blockEnd = (size / BLOCK + 1) * BLOCK;
+            System.arraycopy(
+                    content,
+                    (int) Math.min(size, content.length),
+                    disk,
+                    (int) Math.min(size, disk.length),
+                    tailLength(blockEnd));
             addRange(op, size / SECTOR * SECTOR, blockEnd, false);
         }
+    }
+
+    private int tailLength(long blockEnd) {
+        return (int) Math.max(0, Math.min(content.length, blockEnd) - Math.min(content.length, size));
     }
 
     DataOp write(long offset, byte[] data, int historyLength) {
@@ -178,6 +193,7 @@ final class FileModel {
         DataOp op = newOp(historyLength);
         ensure(end);
         System.arraycopy(data, 0, content, (int) offset, data.length);
+        System.arraycopy(data, 0, disk, (int) offset, data.length);
         if (staysInline) {
             op.group = true;
             addRange(op, 0, Math.max(end, size), true);
@@ -193,7 +209,8 @@ final class FileModel {
 
     private void writeBlocks(DataOp op, long offset, long end) {
         op.group = end > size;
-        if (op.group) {
+        if (op.group || (offset / BLOCK <= size / BLOCK && (end - 1) / BLOCK >= size / BLOCK)) {
+            // A block that is written in part is read first, and what is behind the end of file does not come along.
             cleanTail(op);
         }
         for (long b = offset / BLOCK; b <= (end - 1) / BLOCK; b++) {
@@ -218,10 +235,11 @@ final class FileModel {
         op.group = true;
         op.newSize = newSize;
         if (newSize < size) {
-            zero(newSize, size);
+            zero(content, newSize, size);
         }
         if (staysInline) {
             inlineStored = (int) Math.min(inlineStored, newSize);
+            zero(disk, newSize, disk.length);
             addRange(op, 0, Math.max(size, newSize), true);
         } else if (newSize <= size) {
             unmap(op, (newSize + BLOCK - 1) / BLOCK, MAX_BYTES / BLOCK, false);
@@ -231,9 +249,9 @@ final class FileModel {
         return op;
     }
 
-    private void zero(long from, long to) {
-        if (from < content.length) {
-            Arrays.fill(content, (int) from, (int) Math.min(to, content.length), (byte) 0);
+    private static void zero(byte[] bytes, long from, long to) {
+        if (from < bytes.length && from < to) {
+            Arrays.fill(bytes, (int) from, (int) Math.min(to, bytes.length), (byte) 0);
         }
     }
 
@@ -242,6 +260,7 @@ final class FileModel {
             zeroed[(int) b] = staysAllocated && (zeroed[(int) b] || mapped[(int) b]);
             if (mapped[(int) b]) {
                 mapped[(int) b] = false;
+                zero(disk, b * BLOCK, (b + 1) * BLOCK);
                 addRange(op, b * BLOCK, (b + 1) * BLOCK, true);
             }
         }
@@ -255,7 +274,8 @@ final class FileModel {
         DataOp op = newOp(historyLength);
         op.interval = true;
         long end = Math.min(offset + length, MAX_BYTES);
-        zero(offset, end);
+        zero(content, offset, end);
+        zero(disk, offset, end);
         if (grows && offset + length > size) {
             // The patch of the tail is certain with the new size; those of the edges are not promised by anything.
             op.newSize = offset + length;

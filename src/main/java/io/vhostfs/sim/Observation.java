@@ -21,6 +21,15 @@ final class Observation {
         byte[] ask(FuseMessage message, int... allowedErrors);
     }
 
+    /** The answer was EIO, as it may be where the disk is damaged. */
+    static final class Unreadable extends RuntimeException {
+        private static final long serialVersionUID = 1L;
+
+        Unreadable() {
+            super("EIO", null, false, false);
+        }
+    }
+
     private static final int PIECE = SimDriver.MAX_DATA_BYTES;
     private static final int NAME_ROOM = 8192;
 
@@ -30,6 +39,7 @@ final class Observation {
     private final TreeMap<Long, FileModel> files = new TreeMap<>();
     private final TreeMap<Long, byte[]> contents = new TreeMap<>();
     private final TreeMap<Long, Long> lookups = new TreeMap<>();
+    private boolean unreadable;
 
     Observation(Asker asker, SimRandom random) {
         this.asker = asker;
@@ -52,7 +62,20 @@ final class Observation {
         return lookups;
     }
 
+    /** Whether something could not be read; it is left out. */
+    boolean isIncomplete() {
+        return unreadable;
+    }
+
     void run() {
+        try {
+            runFromRoot();
+        } catch (Unreadable e) {
+            unreadable = true;
+        }
+    }
+
+    private void runFromRoot() {
         ModelNode root = node(wrap(asker.ask(FuseMessage.getattr(ModelTree.ROOT))), FUSE_ATTR_OUT_ATTR_OFFSET);
         root.parent = root.inode;
         tree.add(root);
@@ -87,9 +110,17 @@ final class Observation {
                     if (plus) {
                         lookups.merge(entry.inode(), 1L, Long::sum);
                     }
-                    entry(dir, entry);
+                    tryEntry(dir, entry);
                 }
             }
+        }
+    }
+
+    private void tryEntry(ModelNode dir, DirectoryEntry entry) {
+        try {
+            entry(dir, entry);
+        } catch (Unreadable e) {
+            unreadable = true;
         }
     }
 

@@ -27,6 +27,18 @@ final class Pattern {
         return (inode << INODE_SHIFT) | ((write & MASK_20) << WRITE_SHIFT) | ((offset >>> 3) & MASK_20);
     }
 
+    /** Whether all bytes are zero or of that inode and place; which write they are of does not matter. */
+    static boolean isOwn(byte[] data, long inode) {
+        for (int at = 0; at < data.length; at++) {
+            int i = at & 7;
+            boolean isTag = i < 2 || i > 4;
+            if (isTag && data[at] != 0 && data[at] != (byte) (word(inode, 0, at) >>> (i * 8))) {
+                return false;
+            }
+        }
+        return true;
+    }
+
     /** The inode that eight bytes name; 0: none. */
     static long inodeOf(long word) {
         return word >>> INODE_SHIFT;

@@ -349,13 +349,14 @@ final class SimDisk implements BlockDevice {
     }
 
     private int performWrite(BlockIo io, byte[] data) {
-        boolean metadata = isMetadata(io, data);
+        boolean node = isNode(data);
+        boolean metadata = node || io.offsetBytes < logEndBytes;
         if (faults.failsWrite(metadata)) {
             return -Errno.EIO;
         }
         trace.add(data);
         sequence++;
-        long offset = metadata ? damage(io.offsetBytes, data) : io.offsetBytes;
+        long offset = metadata ? damage(io.offsetBytes, data, node) : io.offsetBytes;
         if (offset < 0) {
             return 0;
         }
@@ -367,9 +368,8 @@ final class SimDisk implements BlockDevice {
         return 0;
     }
 
-    private boolean isMetadata(BlockIo io, byte[] data) {
-        boolean node = data.length == NODE_BYTES && littleEndian(data) == NODE_MAGIC;
-        return node || io.offsetBytes < logEndBytes;
+    private static boolean isNode(byte[] data) {
+        return data.length == NODE_BYTES && littleEndian(data) == NODE_MAGIC;
     }
 
     private static int littleEndian(byte[] data) {
@@ -377,15 +377,17 @@ final class SimDisk implements BlockDevice {
     }
 
     /** Where a write of metadata really goes: -1, nowhere. */
-    private long damage(long offset, byte[] data) {
-        metadataOffsets.add(offset);
-        if (faults.losesWrite()) {
+    private long damage(long offset, byte[] data, boolean node) {
+        if (node || !faults.onlyNodes) {
+            metadataOffsets.add(offset);
+        }
+        if (faults.losesWrite(node)) {
             return -1;
         }
-        if (faults.rots()) {
+        if (faults.rots(node)) {
             data[random.below(data.length)] ^= (byte) (1 << random.below(8));
         }
-        if (faults.misdirectsWrite()) {
+        if (faults.misdirectsWrite(node)) {
             long other = metadataOffsets.get(random.below(metadataOffsets.size()));
             return other + data.length <= profile.capacityBytes() ? other : offset;
         }
@@ -410,7 +412,7 @@ final class SimDisk implements BlockDevice {
         if (random.below(1000) < profile.slowPermille()) {
             ns *= SLOW_FACTOR;
         }
-        return random.below(100_000) < profile.stuckPermille() ? ns + STUCK_NS : ns;
+        return random.below(100_000) < profile.stuckPer100000() ? ns + STUCK_NS : ns;
     }
 
     /** The earliest end of a request of reactors that the simulation steps, or {@code Long.MAX_VALUE}. */

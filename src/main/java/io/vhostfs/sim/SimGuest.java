@@ -338,7 +338,7 @@ final class SimGuest {
         if (error == -Errno.ENOSPC) {
             return plan.small() && !frees;
         }
-        if (plan.faults().errorsInjected > 0 && (error == -Errno.EIO || error == -Errno.EROFS)) {
+        if (plan.faults().hasErred() && (error == -Errno.EIO || error == -Errno.EROFS)) {
             sawFailure = true;
             return true;
         }
@@ -718,7 +718,8 @@ final class SimGuest {
         }
         long inode = node.inode;
         FileModel file = known(inode).file;
-        boolean truncates = random.oneIn(10) && mayChangeAlone(file);
+        // That of an empty file changes nothing.
+        boolean truncates = random.oneIn(10) && file.size > 0 && mayChangeAlone(file);
         String what = "open " + inode + (truncates ? " O_TRUNC" : "");
         DataOp op = truncates ? startAlone(file, file.truncate(0, history.length())) : null;
         begin(inode);

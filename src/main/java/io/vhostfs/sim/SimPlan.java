@@ -30,10 +30,18 @@ record SimPlan(
     private static final long MS = 1_000_000L;
 
     static SimPlan draw(SimRandom random) {
-        boolean small = random.percent(20);
+        boolean damaged = random.percent(15);
+        // On a small disk places are used again soon: a lost write leaves an old node there.
+        boolean small = random.percent(damaged ? 60 : 20);
         DiskProfile disk = DiskProfile.draw(random, small);
         DiskFaults faults = new DiskFaults(random.split());
-        if (random.percent(15)) {
+        if (damaged) {
+            faults.onlyNodes = random.percent(70);
+            faults.maxDamage = random.pick(1, 1, 3);
+            faults.lostWrites = random.pick(0, 10_000, 50_000);
+            faults.misdirectedWrites = random.pick(0, 0, 3000);
+            faults.rot = random.pick(0, 20_000, 100_000);
+        } else if (random.percent(15)) {
             faults.readErrors = random.pick(0, 200, 2000);
             faults.dataWriteErrors = random.pick(0, 200, 5000);
             faults.metadataWriteErrors = random.pick(0, 0, 300);

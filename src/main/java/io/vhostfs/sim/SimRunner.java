@@ -127,13 +127,14 @@ public final class SimRunner {
         }
     }
 
-    /** The first failure of so many seeds, or null: for tests, on the calling thread. */
-    public static @Nullable SimResult firstFailure(SimOptions options, long firstSeed, int seeds) throws IOException {
+    /** Which of so many seeds fails first and how, or null: for tests, on the calling thread. */
+    public static @Nullable String describeFirstFailure(long firstSeed, int seeds) throws IOException {
         try (SharedMemory memory = new SharedMemory(Simulation.memoryBytes() + MEMORY_SLACK)) {
             for (long seed = firstSeed; seed < firstSeed + seeds; seed++) {
-                SimResult result = Simulation.run(seed, options, memory);
-                if (result.failure() != null) {
-                    return result;
+                SimResult result = Simulation.run(seed, SimOptions.DEFAULT, memory);
+                Throwable failure = result.failure();
+                if (failure != null) {
+                    return "seed " + seed + " after " + result.crashes() + " crashes: " + failure;
                 }
             }
         }

@@ -132,6 +132,10 @@ public final class Simulation {
         while (crashes < options.crashes() && guest.operations < options.steps()) {
             recover();
             work();
+            if (plan.faults().hasDamaged()) {
+                recoverDamaged();
+                return;
+            }
         }
         recover();
         stop(true);
@@ -247,6 +251,34 @@ public final class Simulation {
         }
     }
 
+    /**
+     * Mounts a disk that was damaged: it may be refused with a word about which block, or answer EIO; fsck must find it; but
+     * what can be read is right.
+     */
+    private void recoverDamaged() {
+        List<String> problems = fsck();
+        try {
+            mount();
+        } catch (StoreException e) {
+            if (problems.isEmpty() || !String.valueOf(e.getMessage()).contains("block")) {
+                throw new SimFailure("a mount was refused with \"" + e.getMessage() + "\"; fsck finds " + problems, e);
+            }
+            return;
+        }
+        Observation found = observe();
+        if (found.isIncomplete() && problems.isEmpty()) {
+            throw new SimFailure("something cannot be read, but fsck finds nothing");
+        }
+        found.contents().forEach((inode, content) -> {
+            if (!Pattern.isOwn(content, inode)) {
+                throw new SimFailure("inode " + inode + " has bytes of another file or place");
+            }
+        });
+        if (!found.isIncomplete() && plan.faults().onlyNodes) {
+            new Oracle(guest.history(), guest.files()).match(found);
+        }
+    }
+
     private void mount() {
         BlobStore store = BlobStore.open(disk, plan.options());
         Reactor reactor =
@@ -340,6 +372,9 @@ public final class Simulation {
             if (error == allowed) {
                 return new byte[0];
             }
+        }
+        if (error == -Errno.EIO && plan.faults().hasDamaged()) {
+            throw new Observation.Unreadable();
         }
         if (error != 0) {
             throw new SimFailure(
@@ -440,7 +475,7 @@ public final class Simulation {
             }
         }));
         boolean good = status == 0 && closed == 0;
-        if (!good && plan.faults().errorsInjected == 0) {
+        if (!good && !plan.faults().hasErred()) {
             throw new SimFailure("an unmount failed: " + Errno.name(Math.min(status, closed)));
         }
         abandon();
@@ -473,6 +508,13 @@ public final class Simulation {
     // --- fsck
 
     private void check() {
+        List<String> problems = fsck();
+        if (!problems.isEmpty()) {
+            throw new SimFailure("fsck finds " + problems.size() + " problems: " + problems);
+        }
+    }
+
+    private List<String> fsck() {
         disk.armCut(0);
         List<String> problems = new ArrayList<>();
         BlobStore.check(
@@ -490,8 +532,6 @@ public final class Simulation {
                     public void progress(long doneBlocks, long usedBlocks) {}
                 },
                 new FileSystemVisitor());
-        if (!problems.isEmpty()) {
-            throw new SimFailure("fsck finds " + problems.size() + " problems: " + problems);
-        }
+        return problems;
     }
 }
