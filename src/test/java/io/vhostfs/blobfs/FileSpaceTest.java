@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.vhostfs.fsdev.FsOp;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.LibcConstants;
 import java.util.Arrays;
@@ -194,5 +195,71 @@ class FileSpaceTest {
         }
         again.write(again.lookup(ROOT, "f"), 0, block);
         assertArrayEquals(block, again.read(again.lookup(ROOT, "f"), 0, 1 << 20));
+    }
+
+    /** Fills the disk with data and then with tiny files and directories; the number of names. */
+    private int fill(String prefix, long big) {
+        byte[] piece = bytes(1 << 20);
+        long at = 0;
+        for (int length = 1 << 20; length >= 4096; length /= 4) {
+            while (client.tryWrite(big, 0, at, Arrays.copyOf(piece, length), 0) == 0) {
+                at += client.request.count;
+            }
+        }
+        int names = 0;
+        int status = 0;
+        while (status == 0) {
+            String name = prefix + names;
+            status = names % 4 == 0 ? client.tryMkdir(ROOT, name) : client.tryCreate(ROOT, name, 0);
+            if (status == 0) {
+                names++;
+                long inode = client.request.attributes.inode;
+                if (names % 4 != 1) {
+                    assertEquals(0, client.release(client.request.handle));
+                    int written = client.tryWrite(inode, 0, 0, new byte[100], 0);
+                    assertTrue(written == 0 || written == -Errno.ENOSPC, Errno.name(written));
+                }
+                client.forget(inode, 1);
+            }
+        }
+        assertEquals(-Errno.ENOSPC, status);
+        return names;
+    }
+
+    @Test
+    void aStoreFullOfDataAndNamesStillShrinksAndIsFilledAgain() {
+        int[] names = new int[2];
+        long[] size = new long[2];
+        long available = fixture.store.availableBlocks();
+        for (int round = 0; round < 2; round++) {
+            String prefix = "name-" + round + "-";
+            long big = client.create(ROOT, "big" + round);
+            names[round] = fill(prefix, big);
+            size[round] = client.getattr(big).sizeBytes;
+
+            // What takes no space works, what frees some does, what takes some is refused and changes nothing.
+            assertEquals(0, client.tryWrite(big, 0, 8192, bytes(4096), 0), "overwrite");
+            assertEquals(-Errno.ENOSPC, client.fallocate(big, 0, size[round], 64 << 20));
+            assertEquals(-Errno.ENOSPC, client.tryWrite(big, 0, size[round], new byte[1 << 20], 0));
+            assertEquals(size[round], client.getattr(big).sizeBytes);
+            assertEquals(0, client.fallocate(big, PUNCH, 4096, 4096), "a hole in the midst of an extent");
+            assertEquals(0, client.truncate(big, size[round] - 8192));
+            assertEquals(0, client.tryRmdir(ROOT, prefix + 0));
+            assertEquals(0, client.tryUnlink(ROOT, prefix + 1));
+            assertArrayEquals(bytes(4096), client.read(big, 8192, 4096));
+            fixture.settle();
+
+            for (int i = 2; i < names[round]; i++) {
+                String name = prefix + i;
+                assertEquals(0, i % 4 == 0 ? client.tryRmdir(ROOT, name) : client.tryUnlink(ROOT, name), name);
+            }
+            assertEquals(0, client.truncate(big, 0));
+            assertEquals(0, client.tryUnlink(ROOT, "big" + round));
+            client.forget(big, 1);
+            fixture.settle();
+            assertEquals(0, client.call(FsOp.SYNCFS));
+        }
+        assertTrue(names[1] > names[0] * 9 / 10 && size[1] > size[0] * 9 / 10, Arrays.toString(names));
+        assertTrue(fixture.store.availableBlocks() > available - 200, "blocks are missing");
     }
 }
