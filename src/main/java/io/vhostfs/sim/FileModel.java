@@ -209,8 +209,7 @@ final class FileModel {
 
     private void writeBlocks(DataOp op, long offset, long end) {
         op.group = end > size;
-        if (op.group || (offset / BLOCK <= size / BLOCK && (end - 1) / BLOCK >= size / BLOCK)) {
-            // A block that is written in part is read first, and what is behind the end of file does not come along.
+        if (op.group) {
             cleanTail(op);
         }
         for (long b = offset / BLOCK; b <= (end - 1) / BLOCK; b++) {

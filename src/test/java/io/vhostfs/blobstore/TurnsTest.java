@@ -32,8 +32,8 @@ class TurnsTest {
     @Test
     void aCheckpointOfManyNodesTakesManyTurnsAndChangesPassMeanwhile() {
         try (MallocDevice device = new MallocDevice(512 << 20)) {
-            StoreModel model = new StoreModel(
-                    11, device, StoreOptions.DEFAULT.withIntervals(1_000_000_000L, 3_600_000_000_000L));
+            StoreModel model =
+                    new StoreModel(11, device, StoreOptions.DEFAULT.withIntervals(1_000_000_000L, 3_600_000_000_000L));
             // Memory touched for the first time costs milliseconds per hugepage; that is not the store's time.
             try (BlockingIo io = new BlockingIo(device)) {
                 long zeroes = PermanentMemory.allocate(1 << 20);
@@ -97,7 +97,8 @@ class TurnsTest {
             long before = model.store.checkpointsCompleted();
             model.store.requestCheckpoint();
             int steps = 0;
-            while (model.store.checkpointsCompleted() == before || model.store.space().isDraining()) {
+            while (model.store.checkpointsCompleted() == before
+                    || model.store.space().isDraining()) {
                 steps += model.store.space().isDraining() ? 1 : 0;
                 turn(model);
             }
