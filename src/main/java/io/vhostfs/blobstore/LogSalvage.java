@@ -124,12 +124,19 @@ final class LogSalvage {
      * the tree has already got does no harm, as those behind it follow.
      */
     List<Entry> selectNewest() {
+        gap = null;
         List<Entry> run = new ArrayList<>();
         Entry entry = records.isEmpty() ? null : records.lastEntry().getValue();
         while (entry != null) {
             run.addFirst(entry);
             Entry before = records.get(entry.sequence - 1);
             entry = before != null && before.crc == entry.chain ? before : null;
+        }
+        // The ring is overwritten from its oldest record on, so what is left has no gaps but where it is damaged.
+        Long older = run.isEmpty() ? null : records.lowerKey(run.getFirst().sequence);
+        if (older != null && older + 1 < run.getFirst().sequence) {
+            gap = "the log records from " + (older + 1) + " to " + (run.getFirst().sequence - 1)
+                    + " are damaged: what they changed may be lost";
         }
         return run;
     }

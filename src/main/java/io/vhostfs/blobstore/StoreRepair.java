@@ -253,7 +253,12 @@ final class StoreRepair {
         }
         applyLog(store, start, records, log, editor);
         BlockSet nodeBlocks = new BlockSet(totalBlocks);
+        long nodesCounted = store.tree().nodeCount;
         int groups = store.space().replaceUsed(uses(store, nodeBlocks));
+        boolean isWrongCount = whole && nodesCounted != store.tree().nodeCount;
+        if (isWrongCount) {
+            repaired("the root slot's count of nodes was wrong");
+        }
         if (groups > 0 && whole) {
             repaired(
                     "the map of free space was wrong in " + groups + " groups of " + SpaceMap.GROUP_BLOCKS + " blocks");
@@ -270,6 +275,7 @@ final class StoreRepair {
                 || store.space().changedGroups() > 0
                 || !whole
                 || lost >= 0
+                || isWrongCount
                 || log.gap() != null;
         if (repairs > 0 && isNew) {
             checkpoint(store);

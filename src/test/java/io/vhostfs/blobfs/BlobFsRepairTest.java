@@ -266,6 +266,18 @@ class BlobFsRepairTest {
     }
 
     @Test
+    void withoutRootsADamagedLogIsAppliedAsFarAsItGoesAndToldOf() {
+        spoil(Blocks.log(device).get(2).block());
+        for (long slot = 2; slot < 6; slot++) {
+            spoil(slot);
+        }
+        Report report = repair();
+        assertEquals(List.of(), check(), report::toString);
+        assertTrue(report.losses.stream().anyMatch(l -> l.contains("the log records from")), report::toString);
+        assertEquals(List.of(), mountAndRead().refused, report::toString);
+    }
+
+    @Test
     void aTreeOfThreeLevelsIsBuiltAnewFromItsLeaves() {
         RichTree tree = new RichTree(64 << 20, 4000, 6);
         tree.unmount();
