@@ -46,9 +46,10 @@ public class NvmeBenchmark {
 
     /** A queue pair, its model, and a counter to write to. */
     @State(Scope.Thread)
+    @SuppressWarnings("NullAway.Init") // JMH calls open first
     public static class Drive implements QueuePair.Owner {
-        private final ModelController model =
-                new ModelController(new ModelConfig().namespace(512, 1 << 16).queuePairs(1).withoutData());
+        private final ModelController model = new ModelController(
+                new ModelConfig().namespace(512, 1 << 16).queuePairs(1).withoutData());
         private final HugepageMemory buffer = HugepageMemory.allocate(HugepageMemory.HUGEPAGE_SIZE, "benchmark");
         private final long iovec = PermanentMemory.allocate(Iovecs.IOVEC_SIZE);
         private final int eventFd = Libc.eventfd(0, LibcConstants.EFD_CLOEXEC | LibcConstants.EFD_NONBLOCK);

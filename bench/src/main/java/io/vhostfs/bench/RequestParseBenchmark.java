@@ -112,7 +112,12 @@ public class RequestParseBenchmark {
 
         @Override
         public FsClient attach(long rootInode) {
-            return new FsClient(rootInode) {};
+            return new FsClient(rootInode) {
+                @Override
+                public boolean holds(long inode) {
+                    return inode == rootInode();
+                }
+            };
         }
 
         @Override
