@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 
 /** {@code vhostfs serve} in a process of its own, from this test's class path. Its process does not outlive it. */
 final class ServeProcess implements AutoCloseable {
@@ -43,7 +44,7 @@ final class ServeProcess implements AutoCloseable {
                 .start();
         ServeProcess serve = new ServeProcess(process, log);
         long deadlineNs = System.nanoTime() + TimeUnit.SECONDS.toNanos(LIMIT_SECONDS);
-        while (!sockets.stream().allMatch(Files::exists)) {
+        while (!isUp(sockets, log)) {
             // Waiting for the process to end is the pause between two looks.
             if (process.waitFor(5, TimeUnit.MILLISECONDS) || System.nanoTime() > deadlineNs) {
                 serve.close();
@@ -51,6 +52,13 @@ final class ServeProcess implements AutoCloseable {
             }
         }
         return serve;
+    }
+
+    /** A socket may be seen before it listens; what attaches the shares is printed when all do. */
+    private static boolean isUp(List<Path> sockets, Path log) throws IOException {
+        try (Stream<String> lines = Files.lines(log)) {
+            return lines.filter(line -> line.contains("mount -t virtiofs")).count() >= sockets.size();
+        }
     }
 
     String output() throws IOException {
