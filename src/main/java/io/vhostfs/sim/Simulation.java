@@ -6,7 +6,6 @@ import io.vhostfs.blobfs.FileSystemVisitor;
 import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.blobstore.FormatOptions;
 import io.vhostfs.blobstore.StoreException;
-import io.vhostfs.blobstore.StoreReporter;
 import io.vhostfs.frontend.SharedMemory;
 import io.vhostfs.fuse.ChangeFeed;
 import io.vhostfs.os.Errno;
@@ -517,21 +516,7 @@ public final class Simulation {
     private List<String> fsck() {
         disk.armCut(0);
         List<String> problems = new ArrayList<>();
-        BlobStore.check(
-                disk,
-                new StoreReporter() {
-                    @Override
-                    public void problem(String text) {
-                        problems.add(text);
-                    }
-
-                    @Override
-                    public void remark(String text) {}
-
-                    @Override
-                    public void progress(long doneBlocks, long usedBlocks) {}
-                },
-                new FileSystemVisitor());
+        BlobStore.check(disk, problems::add, new FileSystemVisitor());
         return problems;
     }
 }

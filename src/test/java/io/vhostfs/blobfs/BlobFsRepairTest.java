@@ -41,12 +41,6 @@ class BlobFsRepairTest {
         }
 
         @Override
-        public void remark(String text) {}
-
-        @Override
-        public void progress(long doneBlocks, long usedBlocks) {}
-
-        @Override
         public void repaired(String text) {
             repairs.add(text);
         }

@@ -56,9 +56,6 @@ class DamageTest {
         public void remark(String text) {
             remarks.add(text);
         }
-
-        @Override
-        public void progress(long doneBlocks, long usedBlocks) {}
     }
 
     @SuppressWarnings("NullAway.Init") // build() does it

@@ -268,9 +268,6 @@ class OnDiskFuzzTest {
         public void lost(String text) {
             rest.add(text);
         }
-
-        @Override
-        public void progress(long doneBlocks, long usedBlocks) {}
     }
 
     private static List<String> check() {

@@ -34,24 +34,11 @@ class MetaCacheTest {
             assertTrue(model.store.nodesRead() - reads > 1000, "the tree was in the cache");
             model.checkAll();
             model.store.closeBlocking();
-            assertEquals(0, BlobStore.check(device, new Printer(), null));
+            assertEquals(0, BlobStore.check(device, System.out::println, null));
             model.reopen();
             model.checkAll();
             model.store.abandon();
         }
-    }
-
-    private static final class Printer implements StoreReporter {
-        @Override
-        public void problem(String text) {
-            System.out.println(text);
-        }
-
-        @Override
-        public void remark(String text) {}
-
-        @Override
-        public void progress(long doneBlocks, long usedBlocks) {}
     }
 
     private static void assertCacheWithinBound(StoreModel model, long frames) {

@@ -46,9 +46,6 @@ class StoreCheckerTest {
         }
 
         @Override
-        public void progress(long doneBlocks, long usedBlocks) {}
-
-        @Override
         public void item(long k0, long k1, long valueAddress, int valueLength) {
             items++;
         }

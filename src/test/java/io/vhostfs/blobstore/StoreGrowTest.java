@@ -24,21 +24,7 @@ class StoreGrowTest {
     /** Not sound: the problems. */
     private static List<String> check(CrashDevice device) {
         List<String> problems = new ArrayList<>();
-        BlobStore.check(
-                device,
-                new StoreReporter() {
-                    @Override
-                    public void problem(String text) {
-                        problems.add(text);
-                    }
-
-                    @Override
-                    public void remark(String text) {}
-
-                    @Override
-                    public void progress(long doneBlocks, long usedBlocks) {}
-                },
-                null);
+        BlobStore.check(device, problems::add, null);
         return problems;
     }
 
