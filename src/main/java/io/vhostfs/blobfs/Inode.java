@@ -64,6 +64,8 @@ final class Inode implements Message {
     long parent;
     /** Counts changes of content that were written to the tree. */
     long dataVersion;
+    /** Unsigned; 0: of no project. */
+    int projectId;
 
     // --- other reactors
 
@@ -155,6 +157,11 @@ final class Inode implements Message {
 
     boolean isDirectory() {
         return (mode & Modes.S_IFMT) == Modes.S_IFDIR;
+    }
+
+    /** Whether an inode may not get a name in this directory: its blocks would be counted for another project. */
+    boolean isForeignTo(Inode directory) {
+        return (directory.flags & Items.FLAG_PROJECT_INHERIT) != 0 && directory.projectId != projectId;
     }
 
     boolean isRegular() {
@@ -283,7 +290,8 @@ final class Inode implements Message {
         Memory.putLong(to + Items.INODE_BTIME_OFFSET, birthTimeNs);
         Memory.putLong(to + Items.INODE_PARENT_OFFSET, parent);
         Memory.putLong(to + Items.INODE_DATA_VERSION_OFFSET, dataVersion);
-        for (int at = Items.INODE_DATA_VERSION_OFFSET + 8; at < Items.INODE_SIZE; at += 8) {
+        Memory.putLong(to + Items.INODE_PROJECT_OFFSET, Integer.toUnsignedLong(projectId));
+        for (int at = Items.INODE_PROJECT_OFFSET + 8; at < Items.INODE_SIZE; at += 8) {
             Memory.putLong(to + at, 0);
         }
     }
@@ -307,6 +315,7 @@ final class Inode implements Message {
         birthTimeNs = Memory.getLong(from + Items.INODE_BTIME_OFFSET);
         parent = Memory.getLong(from + Items.INODE_PARENT_OFFSET);
         dataVersion = Memory.getLong(from + Items.INODE_DATA_VERSION_OFFSET);
+        projectId = Memory.getInt(from + Items.INODE_PROJECT_OFFSET);
         map = blocks == 0 || (flags & Items.FLAG_INLINE) != 0 ? ExtentMap.EMPTY : null;
         if (isRegular() && !isInline()) {
             // An append in place whose commit a crash prevented left its bytes behind the size, and no flag.

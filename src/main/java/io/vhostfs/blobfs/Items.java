@@ -53,6 +53,8 @@ final class Items {
     static final int INODE_BTIME_OFFSET = 72;
     static final int INODE_PARENT_OFFSET = 80;
     static final int INODE_DATA_VERSION_OFFSET = 88;
+    /** 0: of no project; {@link #isQuotaProject}. */
+    static final int INODE_PROJECT_OFFSET = 96;
 
     /** Content, if any, is in INLINE items and there are no extents. */
     static final int FLAG_INLINE = 1;
@@ -62,8 +64,10 @@ final class Items {
     static final int FLAG_STALE_TAIL = 1 << 2;
     /** A truncation was begun: extents behind the end of file are to be removed before anything else. */
     static final int FLAG_TRUNCATING = 1 << 3;
+    /** Of a directory: what is made in it takes its project, directories this flag, too. */
+    static final int FLAG_PROJECT_INHERIT = 1 << 4;
 
-    static final int KNOWN_FLAGS = FLAG_INLINE | FLAG_XATTRS | FLAG_STALE_TAIL | FLAG_TRUNCATING;
+    static final int KNOWN_FLAGS = FLAG_INLINE | FLAG_XATTRS | FLAG_STALE_TAIL | FLAG_TRUNCATING | FLAG_PROJECT_INHERIT;
 
     // --- DENTRY
 
@@ -126,6 +130,14 @@ final class Items {
     static final int SUPER_CREATED_OFFSET = 32;
 
     private Items() {}
+
+    /**
+     * Whether a project is one that a share's quota made. Clients change neither such an inode's project nor its {@link
+     * #FLAG_PROJECT_INHERIT}, and give no inode such a project: they would leave the quota.
+     */
+    static boolean isQuotaProject(int project) {
+        return project < 0;
+    }
 
     static long key(int type, long sub) {
         return (long) type << TYPE_SHIFT | sub;

@@ -356,6 +356,11 @@ final class Namespace {
         inode.birthTimeNs = now;
         inode.parent = isDirectory ? dir.number : 0;
         inode.dataVersion = 0;
+        inode.projectId = 0;
+        if ((dir.flags & Items.FLAG_PROJECT_INHERIT) != 0) {
+            inode.projectId = dir.projectId;
+            inode.flags |= isDirectory ? Items.FLAG_PROJECT_INHERIT : 0;
+        }
         inode.map = ExtentMap.EMPTY;
         inode.endChange();
         inode.resetTransient();
@@ -377,6 +382,9 @@ final class Namespace {
                 : inode.links == 0 && !inode.linkable
                         ? -Errno.ENOENT
                         : inode.links >= Limits.MAX_LINKS ? -Errno.EMLINK : findPlace(dir, r.nameAddress, r.nameLength);
+        if (s == BlobStore.OK && inode.isForeignTo(dir)) {
+            s = -Errno.EXDEV;
+        }
         if (s == BlobStore.OK) {
             s = directory.prepareEntry(dir.number, directory.entryKey, r.nameLength);
         }

@@ -112,8 +112,9 @@ final class Renames {
         if (exchange && target == null) {
             return -Errno.ENOENT;
         }
-        int s = BlobStore.OK;
-        if (source.isDirectory() && from != to) {
+        boolean isForeign = source.isForeignTo(to) || (exchange && target != null && target.isForeignTo(from));
+        int s = isForeign ? -Errno.EXDEV : BlobStore.OK;
+        if (s == BlobStore.OK && source.isDirectory() && from != to) {
             s = checkNotBelow(to.number, source.number, -Errno.EINVAL);
         }
         if (s == BlobStore.OK && target != null && target.isDirectory() && from != to) {
