@@ -2,13 +2,15 @@ package io.vhostfs.blobstore;
 
 import io.vhostfs.memory.Crc32c;
 import io.vhostfs.memory.Memory;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The layout of a tree node in memory and on disk, and what can be done within one node.
  *
  * <p>Invariant: a node that {@link #structureError} accepts can be searched and changed by every method here without
- * touching memory outside its 16 KiB. An instance holds the scratch of one store; home reactor only.
+ * touching memory outside its 16 KiB, and no change of one value changes another. An instance holds the scratch of one
+ * store; home reactor only.
  *
  * <p>A leaf keeps 24-byte slots (key, offset and length of the value) that grow up, and a heap of values, each rounded up
  * to 8 bytes, that grows down. An inner node keeps an array of keys and an array of 24-byte children; child {@code i}
@@ -48,7 +50,14 @@ final class Node {
     /** 408 children to a node: more levels would need more blocks than 64 bits can number. */
     static final int MAX_LEVEL = 7;
 
+    /** Values start at multiples of it and take multiples of it. */
+    private static final int VALUE_UNIT = 8;
+
     private final long scratch;
+
+    /** A bit for every {@link #VALUE_UNIT} of a leaf that is being verified: a value lies there. */
+    private final long[] taken = new long[SIZE / VALUE_UNIT / Long.SIZE];
+
     private final Crc32c crc32c = new Crc32c();
 
     /** First half of the store's UUID: a node of another store is not taken for ours. */
@@ -419,13 +428,14 @@ final class Node {
         return level == 0 ? leafError(node) : innerError(node);
     }
 
-    private static @Nullable String leafError(long node) {
+    private @Nullable String leafError(long node) {
         int count = count(node);
         int heap = heap(node);
-        if (HEADER_SIZE + count * SLOT_SIZE > heap || heap > SIZE) {
+        if (HEADER_SIZE + count * SLOT_SIZE > heap || heap > SIZE || heap % VALUE_UNIT != 0) {
             return "has " + count + " slots and a heap at " + heap;
         }
         int live = 0;
+        Arrays.fill(taken, 0);
         for (int i = 0; i < count; i++) {
             int offset = (int) (valueAddress(node, i) - node);
             int length = valueLength(node, i);
@@ -433,12 +443,30 @@ final class Node {
             if ((length > 0 && offset < heap) || length > BlobStore.MAX_VALUE_BYTES || offset + round8(length) > SIZE) {
                 return "has a value outside its heap in slot " + i;
             }
+            if (offset % VALUE_UNIT != 0 || !take(offset, round8(length))) {
+                return "has a value where another one lies in slot " + i;
+            }
             live += round8(length);
             if (i > 0 && !leafLess(node, i - 1, leafK0(node, i), leafK1(node, i))) {
                 return "has slot " + i + " out of order";
             }
         }
         return SIZE - heap - garbage(node) == live ? null : "has a wrong count of free bytes";
+    }
+
+    /** Notes where a value lies; false when some of it was noted before. */
+    private boolean take(int offset, int room) {
+        int unit = offset / VALUE_UNIT;
+        int end = unit + room / VALUE_UNIT;
+        boolean free = true;
+        while (unit < end) {
+            int bits = Math.min(Long.SIZE - unit % Long.SIZE, end - unit);
+            long mask = (-1L >>> (Long.SIZE - bits)) << unit;
+            free &= (taken[unit / Long.SIZE] & mask) == 0;
+            taken[unit / Long.SIZE] |= mask;
+            unit += bits;
+        }
+        return free;
     }
 
     private static @Nullable String innerError(long node) {

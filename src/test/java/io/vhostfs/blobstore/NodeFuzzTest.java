@@ -1,6 +1,7 @@
 package io.vhostfs.blobstore;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.code_intelligence.jazzer.api.FuzzedDataProvider;
@@ -11,7 +12,7 @@ import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
-/** A node that the verification of what was read lets through can be searched and changed within its 16 KiB. */
+/** A node that the verification of what was read lets through can be searched and changed within its 16 KiB, and stays good. */
 class NodeFuzzTest {
     private static final int GUARD = 8192;
     private static final byte CANARY = (byte) 0xa5;
@@ -103,6 +104,10 @@ class NodeFuzzTest {
             } else {
                 changeInner(source);
             }
+        }
+        if (leaf) {
+            nodes.seal(node);
+            assertNull(nodes.structureError(node, 4));
         }
         checkGuards();
     }

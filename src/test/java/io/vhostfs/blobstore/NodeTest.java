@@ -105,6 +105,27 @@ class NodeTest {
         assertTrue(accepted > 0);
     }
 
+    /** A change of the one would change the other. */
+    @Test
+    void twoValuesInTheSamePlaceAreDamage() {
+        nodes.initialise(node, 0, BLOCK, 3);
+        for (int i = 0; i < 10; i++) {
+            nodes.leafInsert(node, i, 5, i, value, 1000);
+        }
+        long offset = node + Node.HEADER_SIZE + 4 * Node.SLOT_SIZE + Node.SLOT_VALUE_OFFSET;
+        int right = Memory.getUnsignedShort(offset);
+        for (int wrong : new int[] {right - 992, right - 8, right + 4, right + 8, right + 1000}) {
+            Memory.putShort(offset, (short) wrong);
+            nodes.seal(node);
+            assertEquals(
+                    "has a value where another one lies in slot " + (wrong < right ? 5 : 4),
+                    nodes.structureError(node, BLOCK));
+        }
+        Memory.putShort(offset, (short) right);
+        nodes.seal(node);
+        assertNull(nodes.structureError(node, BLOCK));
+    }
+
     @Test
     void anInnerNodeLeadsToTheChildThatHoldsTheKey() {
         nodes.initialise(node, 1, BLOCK, 3);
