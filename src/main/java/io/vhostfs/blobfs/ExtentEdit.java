@@ -144,7 +144,7 @@ final class ExtentEdit {
             if (oldFile < file) {
                 status = delete(store, inode, oldFile, what);
             } else if (oldFile > file || map.diskBlock(p) != newDisk[i] || map.length(p) != newLength[i]) {
-                status = putOne(store, inode, i, what, scratch);
+                status = putOne(store, inode, i, what, oldFile == file, scratch);
             }
             if (status != BlobStore.OK) {
                 return status;
@@ -172,7 +172,7 @@ final class ExtentEdit {
         return store.prepareDelete(inode, Items.extentKey(file));
     }
 
-    private int putOne(@Nullable BlobStore store, long inode, int i, int what, long scratch) {
+    private int putOne(@Nullable BlobStore store, long inode, int i, int what, boolean replaces, long scratch) {
         if (store == null) {
             puts++;
             return BlobStore.OK;
@@ -183,7 +183,12 @@ final class ExtentEdit {
             store.put(inode, key, scratch, Items.EXTENT_SIZE);
             return BlobStore.OK;
         }
-        return what == 2 ? store.prepareDelete(inode, key) : store.prepare(inode, key, Items.EXTENT_SIZE);
+        if (what == 1) {
+            return store.prepare(inode, key, Items.EXTENT_SIZE);
+        }
+        return replaces
+                ? store.prepareInReserve(inode, key, Items.EXTENT_SIZE)
+                : store.prepareInHalfReserve(inode, key, Items.EXTENT_SIZE);
     }
 
     /** Between begin and end: frees what the old extents held within the range. */

@@ -430,7 +430,7 @@ final class Volume {
             clean(inode);
             return BlobStore.OK;
         }
-        int r = prepareInode(inode.number);
+        int r = prepareInodeInReserve(inode.number);
         if (r == BlobStore.OK) {
             r = store.begin(BlobStore.logBytes(Items.INODE_SIZE));
         }

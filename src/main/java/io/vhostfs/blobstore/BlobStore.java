@@ -320,20 +320,31 @@ public final class BlobStore {
      * -ENOSPC, -EROFS, -EIO.
      */
     public int prepare(long k0, long k1, int valueBytes) {
-        return prepare(k0, k1, valueBytes, false);
+        return prepare(k0, k1, valueBytes, SpaceMap.NO_RESERVE);
     }
 
-    /** As {@link #prepare}, for changes that free space: may use the reserve kept for them. */
+    /**
+     * As {@link #prepare}, for changes that free space: may use the reserve kept for them. The key may then be deleted, or
+     * have a shorter value put.
+     */
     public int prepareDelete(long k0, long k1) {
-        return prepare(k0, k1, 0, true);
+        return prepare(k0, k1, Tree.NO_VALUE, SpaceMap.WHOLE_RESERVE);
     }
 
-    /** As {@link #prepare}, for a small put that is part of a change that frees space: may use the reserve, too. */
+    /**
+     * As {@link #prepare}, for a small put that is part of a change that frees space, or that replaces a value of the same
+     * length: may use the reserve, too.
+     */
     public int prepareInReserve(long k0, long k1, int valueBytes) {
-        return prepare(k0, k1, valueBytes, true);
+        return prepare(k0, k1, valueBytes, SpaceMap.WHOLE_RESERVE);
     }
 
-    private int prepare(long k0, long k1, int valueBytes, boolean deleting) {
+    /** As {@link #prepare}, for an item that stays when its change has freed blocks: may use half of the reserve. */
+    public int prepareInHalfReserve(long k0, long k1, int valueBytes) {
+        return prepare(k0, k1, valueBytes, SpaceMap.HALF_RESERVE);
+    }
+
+    private int prepare(long k0, long k1, int valueBytes, int reserveUse) {
         if (failure != 0 || options.readOnly()) {
             return -Errno.EROFS;
         }
@@ -347,15 +358,15 @@ public final class BlobStore {
         int needed = tree.preparedNodes();
         if (needed == 0
                 || (needed <= cache.freeFrames() - frameMargin
-                        && needed <= space.chunksFor(deleting)
+                        && needed <= space.chunksFor(reserveUse)
                         && cache.dirtyFrames() + needed <= dirtyLimit)) {
             return OK;
         }
-        return refuse(needed, before, deleting);
+        return refuse(needed, before, reserveUse);
     }
 
     /** Why the nodes cannot be set aside now, and who is to be waited for. */
-    private int refuse(int needed, int before, boolean deleting) {
+    private int refuse(int needed, int before, int reserveUse) {
         tree.forgetPrepared();
         if (before > 0 && retries < MAX_RETRIES) {
             // What other calls prepared and then did not use may count here: try again with nothing prepared.
@@ -363,7 +374,7 @@ public final class BlobStore {
             waitKind = WAIT_RETRY;
             return NOT_RESIDENT;
         }
-        if (needed <= space.chunksFor(deleting)) {
+        if (needed <= space.chunksFor(reserveUse)) {
             if (cache.dirtyFrames() + needed > dirtyLimit) {
                 return waitForCheckpoint();
             }
@@ -1076,7 +1087,7 @@ public final class BlobStore {
                     : status;
         }
         int needed = tree.preparedNodes();
-        if (needed > space.chunksFor(true)) {
+        if (needed > space.chunksFor(SpaceMap.WHOLE_RESERVE)) {
             return -Errno.ENOSPC;
         }
         if (needed > cache.freeFrames() - frameMargin) {
@@ -1089,7 +1100,8 @@ public final class BlobStore {
 
     /** Between two records: makes room with a checkpoint when the next one, of that many entries, may need it. */
     void makeRoomForReplay(int entries) {
-        boolean room = cache.dirtyFrames() + 2L * entries <= dirtyTrigger && space.chunksFor(true) > 2L * entries;
+        boolean room = cache.dirtyFrames() + 2L * entries <= dirtyTrigger
+                && space.chunksFor(SpaceMap.WHOLE_RESERVE) > 2L * entries;
         if (!room && cache.dirtyFrames() > 0 && !options.readOnly()) {
             checkpoint.request();
             driveUntil(() -> checkpoint.isIdle() || failure != 0);

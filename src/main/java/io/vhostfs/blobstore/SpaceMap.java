@@ -37,6 +37,15 @@ final class SpaceMap {
 
     private static final int BLOCKS_PER_UNIT = 1 << 11;
 
+    /** For changes that take space. */
+    static final int NO_RESERVE = 0;
+
+    /** For changes that free blocks but leave more items than before: however many come, deletes still find room. */
+    static final int HALF_RESERVE = 1;
+
+    /** For changes that take chunks only until the next checkpoint. */
+    static final int WHOLE_RESERVE = 2;
+
     private int groups;
     private long[] used;
     private long[] busy;
@@ -364,9 +373,15 @@ final class SpaceMap {
         return freeChunks;
     }
 
-    /** Chunks that changes of the given kind may still take. */
-    long chunksFor(boolean deleting) {
-        return freeChunks - checkpointReserve - (deleting ? 0 : deleteReserve);
+    /** Chunks that changes may still take which use so much of what is kept for deletes: one of the constants. */
+    long chunksFor(int reserveUse) {
+        long kept =
+                switch (reserveUse) {
+                    case NO_RESERVE -> deleteReserve;
+                    case HALF_RESERVE -> deleteReserve / 2;
+                    default -> 0;
+                };
+        return freeChunks - checkpointReserve - kept;
     }
 
     /** Takes a chunk for a node of the running epoch. */

@@ -20,6 +20,9 @@ final class Tree {
     /** Frames and chunks that must be left over before two half-empty nodes are merged, which is optional. */
     private static final int MERGE_MARGIN = 16;
 
+    /** Instead of the length of a value to {@link #prepare}: the key will be deleted, or its value becomes shorter. */
+    static final int NO_VALUE = -1;
+
     private final NodeCache cache;
     private final Node nodes;
     private final SpaceMap space;
@@ -59,8 +62,14 @@ final class Tree {
     private int preparedBytes;
     private int preparedSplits;
 
+    /** By frame: the preparation that has counted a copy of the node. Keys that are neighbours share their path. */
+    private final long[] countedIn;
+
+    private long preparation = 1;
+
     Tree(NodeCache cache, Node nodes, SpaceMap space) {
         this.cache = cache;
+        countedIn = new long[cache.frames()];
         this.nodes = nodes;
         this.space = space;
     }
@@ -259,6 +268,7 @@ final class Tree {
     // --- preparing
 
     void forgetPrepared() {
+        preparation++;
         preparedNodes = 0;
         preparedBytes = 0;
         preparedSplits = 0;
@@ -274,14 +284,17 @@ final class Tree {
         if (status != BlobStore.OK) {
             return status;
         }
-        preparedBytes += Node.SLOT_SIZE + Node.round8(valueBytes);
+        boolean grows = valueBytes != NO_VALUE;
+        if (grows) {
+            preparedBytes += Node.SLOT_SIZE + Node.round8(valueBytes);
+        }
         long node = cache.address(leaf);
-        if (Node.generation(node) == epoch && Node.leafFree(node) >= preparedBytes) {
+        if (Node.generation(node) == epoch && (!grows || Node.leafFree(node) >= preparedBytes)) {
             return BlobStore.OK;
         }
         status = descend(k0, k1);
         if (status == BlobStore.OK) {
-            addNeeds(Node.leafFree(cache.address(leaf)) < preparedBytes);
+            addNeeds(grows && Node.leafFree(cache.address(leaf)) < preparedBytes);
         }
         return status;
     }
@@ -293,8 +306,10 @@ final class Tree {
             preparedSplits++;
         }
         for (int level = 0; level <= rootLevel; level++) {
-            long node = cache.address(level == rootLevel ? rootFrame : pathFrame[level]);
-            if (Node.generation(node) != epoch) {
+            int frame = level == rootLevel ? rootFrame : pathFrame[level];
+            long node = cache.address(frame);
+            if (Node.generation(node) != epoch && countedIn[frame] != preparation) {
+                countedIn[frame] = preparation;
                 preparedNodes++;
             }
             maySplit &= level == 0 || Node.INNER_CAPACITY - Node.count(node) <= preparedSplits;
@@ -570,7 +585,8 @@ final class Tree {
 
     /** Merges the child that the path goes through with a neighbour, if that is there and both fit well into one node. */
     private void mergeChild(int level) {
-        if (cache.freeFrames() < preparedNodes + MERGE_MARGIN || space.chunksFor(true) < preparedNodes + MERGE_MARGIN) {
+        if (cache.freeFrames() < preparedNodes + MERGE_MARGIN
+                || space.chunksFor(SpaceMap.WHOLE_RESERVE) < preparedNodes + MERGE_MARGIN) {
             return;
         }
         long parent = cache.address(pathFrame[level]);

@@ -900,11 +900,12 @@ final class SimGuest {
                     default -> anyOffset(file);
                 };
         String what = "truncate " + inode + " to " + size + " from " + file.size;
+        boolean frees = size <= file.size;
         DataOp op = startAlone(file, file.truncate(size, history.length()));
         begin(inode);
         return send(what, FuseMessage.truncate(inode, size), (error, body) -> {
             end(inode);
-            endChange(what, inode, file, op, succeeded(what, error, 0, false));
+            endChange(what, inode, file, op, succeeded(what, error, 0, frees));
         });
     }
 

@@ -262,4 +262,33 @@ class FileSpaceTest {
         assertTrue(names[1] > names[0] * 9 / 10 && size[1] > size[0] * 9 / 10, Arrays.toString(names));
         assertTrue(fixture.store.availableBlocks() > available - 200, "blocks are missing");
     }
+
+    @Test
+    void aFileOfManyExtentsIsCutInOneStepOnAFullStore() {
+        long other = client.create(ROOT, "other");
+        for (int i = 0; i < 60; i++) {
+            client.write(file, i * 4096L, bytes(4096));
+            client.write(other, i * 4096L, bytes(4096));
+        }
+        fill("name", client.create(ROOT, "big"));
+        fixture.settle();
+        assertEquals(0, client.truncate(file, 0));
+        assertEquals(0, client.getattr(file).blocks);
+    }
+
+    @Test
+    void holesInAFullStoreLeaveRoomForDeletes() {
+        long big = client.create(ROOT, "big");
+        int names = fill("name", big);
+        int status = 0;
+        long size = client.getattr(big).sizeBytes;
+        for (long at = 0; status == 0 && at < size; at += 8192) {
+            status = client.fallocate(big, PUNCH, at, 4096);
+        }
+        assertTrue(status == 0 || status == -Errno.ENOSPC, Errno.name(status));
+        for (int i = 0; i < names; i++) {
+            assertEquals(0, i % 4 == 0 ? client.tryRmdir(ROOT, "name" + i) : client.tryUnlink(ROOT, "name" + i));
+        }
+        assertEquals(0, client.truncate(big, 0));
+    }
 }
