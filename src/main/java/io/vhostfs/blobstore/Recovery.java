@@ -131,21 +131,18 @@ final class Recovery {
     }
 
     private RootSlot readRootSlot(Superblock superblock) {
-        @Nullable RootSlot[] valid = new @Nullable RootSlot[RootSlot.BLOCKS];
+        RootSlots slots = new RootSlots(io, superblock, block);
         StringBuilder errors = new StringBuilder();
         for (int i = 0; i < RootSlot.BLOCKS; i++) {
-            readBlock(RootSlot.FIRST_BLOCK + i);
-            String error = RootSlot.error(block, RootSlot.FIRST_BLOCK + i, superblock, crc32c);
-            if (error == null) {
-                valid[i] = RootSlot.decode(block, i % 2);
-            } else {
+            String error = slots.error(i);
+            if (error != null) {
                 errors.append("; block ")
-                        .append(RootSlot.FIRST_BLOCK + i)
+                        .append(RootSlots.number(i))
                         .append(' ')
                         .append(error);
             }
         }
-        RootSlot chosen = RootSlot.choose(valid);
+        RootSlot chosen = slots.choose();
         if (chosen == null) {
             throw new StoreException(
                     Kind.DAMAGED, device.name() + ": no root slot can be trusted" + errors + "; run vhostfs fsck");
@@ -157,19 +154,11 @@ final class Recovery {
                     device.name() + ": the store covers " + chosen.totalBlocks + " blocks, but the device has only "
                             + deviceBlocks + "; give the device its size back");
         }
-        if (RootSlot.needsRepair(valid, chosen) && !options.readOnly()) {
-            repair(superblock, chosen, valid);
+        if (!options.readOnly()) {
+            slots.mendTwins(
+                    number -> LOG.info("{}: block {} of the root slots was written from its twin", device.name(), number));
         }
         return chosen;
-    }
-
-    /** Writes the block of the chosen slot that is not the chosen checkpoint. */
-    private void repair(Superblock superblock, RootSlot chosen, @Nullable RootSlot[] valid) {
-        RootSlot primary = valid[chosen.index];
-        boolean primaryIsGood = primary != null && primary.epoch == chosen.epoch;
-        long target = primaryIsGood ? RootSlot.copyBlock(chosen.index) : RootSlot.primaryBlock(chosen.index);
-        chosen.encode(block, target, superblock.uuid(), crc32c);
-        io.writeDurably(target * BlobStore.BLOCK_SIZE, block, BlobStore.BLOCK_SIZE);
     }
 
     /** Reads the root node, and makes it the tree's. */

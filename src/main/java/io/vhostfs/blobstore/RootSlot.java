@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
  * A checkpoint: where the tree's root is, and from which log record on the log is to be replayed on top of it.
  *
  * <p>Checkpoints take the two slots in turn. Each slot is written twice: its first block, and when that is durable its
- * copy. Why: see {@link #choose}. Mutable, one instance for the checkpoint that is written.
+ * copy. Why: see {@link RootSlots#choose}. Mutable, one instance for the checkpoint that is written.
  */
 final class RootSlot {
     static final long FIRST_BLOCK = 2;
@@ -145,64 +145,5 @@ final class RootSlot {
         slot.nodeCount = Memory.getLong(address + NODE_COUNT_OFFSET);
         slot.totalBlocks = Memory.getLong(address + TOTAL_BLOCKS_OFFSET);
         return slot;
-    }
-
-    /**
-     * The newest of the four blocks of which the valid ones were decoded (slot 0, slot 1, copy 0, copy 1); null when none
-     * may be used.
-     *
-     * <p>When is a checkpoint older than the last one a sound state? As long as nothing it refers to was overwritten:
-     * blocks freed by the last checkpoint, and log records that it made superfluous, are given free only when both its
-     * slot and the copy are durable. A crash can tear one block at a time, so when a slot's first block is torn its copy
-     * is still the valid one of two checkpoints ago; and then nothing was given free, and the other slot is sound. When
-     * both blocks of a slot are damaged no crash did it: the slot may have held the last checkpoint, and the other slot
-     * must not be used. The same holds after a mount, for that rewrites a copy that differs before anything else.
-     */
-    static @Nullable RootSlot choose(@Nullable RootSlot[] valid) {
-        for (int index = 0; index < COPY_DISTANCE; index++) {
-            if (valid[index] == null && valid[index + COPY_DISTANCE] == null) {
-                return null;
-            }
-        }
-        RootSlot newest = null;
-        for (RootSlot slot : valid) {
-            if (slot != null && (newest == null || slot.epoch > newest.epoch)) {
-                newest = slot;
-            }
-        }
-        return newest;
-    }
-
-    /**
-     * The one of the four blocks that a crash may have left torn or old, given the valid ones; -1 when a crash explains
-     * nothing. With checkpoint {@code e} on its way to a slot, the other slot holds {@code e - 1} in both blocks; the slot's
-     * first block is torn while the copy is older than that, or the first block holds {@code e} and the copy is torn or
-     * older.
-     */
-    static int tornByCrash(@Nullable RootSlot[] valid) {
-        for (int index = 0; index < COPY_DISTANCE; index++) {
-            RootSlot primary = valid[index];
-            RootSlot copy = valid[index + COPY_DISTANCE];
-            RootSlot other = valid[1 - index];
-            RootSlot otherCopy = valid[1 - index + COPY_DISTANCE];
-            if (other == null || otherCopy == null || other.epoch != otherCopy.epoch) {
-                continue;
-            }
-            if (primary == null && copy != null && copy.epoch <= other.epoch) {
-                return index;
-            }
-            boolean copyIsOld = primary != null && (copy == null || copy.epoch < primary.epoch);
-            if (copyIsOld && primary.epoch >= other.epoch) {
-                return index + COPY_DISTANCE;
-            }
-        }
-        return -1;
-    }
-
-    /** Whether the copy must be written again, for the reason given at {@link #choose}. */
-    static boolean needsRepair(@Nullable RootSlot[] valid, RootSlot chosen) {
-        RootSlot primary = valid[chosen.index];
-        RootSlot copy = valid[chosen.index + COPY_DISTANCE];
-        return primary == null || copy == null || primary.epoch != copy.epoch;
     }
 }

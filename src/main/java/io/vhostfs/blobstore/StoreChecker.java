@@ -135,30 +135,14 @@ final class StoreChecker {
     }
 
     private void checkSlots(BlockingIo io, Superblock superblock) {
-        @Nullable RootSlot[] valid = new @Nullable RootSlot[RootSlot.BLOCKS];
-        @Nullable String[] errors = new @Nullable String[RootSlot.BLOCKS];
-        long block = memory.allocate(BlobStore.BLOCK_SIZE);
+        RootSlots slots = new RootSlots(io, superblock, memory.allocate(BlobStore.BLOCK_SIZE));
+        int torn = slots.tornByCrash();
         for (int i = 0; i < RootSlot.BLOCKS; i++) {
-            long number = RootSlot.FIRST_BLOCK + i;
-            io.read(number * BlobStore.BLOCK_SIZE, block, BlobStore.BLOCK_SIZE);
-            errors[i] = RootSlot.error(block, number, superblock, crc32c);
-            if (errors[i] == null) {
-                valid[i] = RootSlot.decode(block, i % 2);
-            }
-        }
-        int torn = RootSlot.tornByCrash(valid);
-        for (int i = 0; i < RootSlot.BLOCKS; i++) {
-            RootSlot twin = valid[(i + RootSlot.COPY_DISTANCE) % RootSlot.BLOCKS];
-            RootSlot own = valid[i];
-            String error = errors[i];
-            if (error == null && own != null && twin != null && own.epoch < twin.epoch) {
-                error = "is of checkpoint " + own.epoch + ", its copy of " + twin.epoch;
-            }
+            String error = slots.error(i);
             if (error != null) {
-                String text = "root slot " + i % RootSlot.COPY_DISTANCE + " in block " + (RootSlot.FIRST_BLOCK + i)
-                        + " " + error;
+                String text = "root slot " + i % RootSlot.COPY_DISTANCE + " in block " + RootSlots.number(i) + " " + error;
                 if (i == torn) {
-                    reporter.remark(text + "; a crash does that to one block, and the next checkpoints write it again");
+                    reporter.remark(text + "; a crash does that to one block, and the next mount writes it again");
                 } else {
                     problem(text);
                 }

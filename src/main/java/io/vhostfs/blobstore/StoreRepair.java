@@ -79,8 +79,9 @@ final class StoreRepair {
 
     private void run() {
         Superblock superblock = mendSuperblocks();
-        @Nullable RootSlot[] slots = mendTwins(superblock);
-        RootSlot root = RootSlot.choose(slots);
+        RootSlots slots = new RootSlots(io, superblock, block);
+        mendTwins(slots);
+        RootSlot root = slots.choose();
         long deviceBlocks = Math.min(device.capacityBytes() / BlobStore.BLOCK_SIZE, Superblock.MAX_BLOCKS);
         if (root != null && root.totalBlocks > deviceBlocks) {
             throw new StoreException(
@@ -93,7 +94,7 @@ final class StoreRepair {
         totalBlocks = root == null ? deviceBlocks : root.totalBlocks;
         kept = new BlockSet(totalBlocks);
         LogSalvage log = new LogSalvage(io, superblock, totalBlocks, memory);
-        RootSlot older = root == null ? newest(slots) : null;
+        RootSlot older = root == null ? slots.newest() : null;
         if (older != null) {
             // Older than what was there; but if the log still has all that came after it, nothing is lost.
             log.select(older);
@@ -177,53 +178,23 @@ final class StoreRepair {
         return superblock;
     }
 
-    /** Reads the root slots, and gives each that has one whole block the other one back. */
-    private @Nullable RootSlot[] mendTwins(Superblock superblock) {
-        @Nullable RootSlot[] slots = new @Nullable RootSlot[RootSlot.BLOCKS];
-        for (int i = 0; i < RootSlot.BLOCKS; i++) {
-            readBlock(RootSlot.FIRST_BLOCK + i);
-            if (RootSlot.error(block, RootSlot.FIRST_BLOCK + i, superblock, crc32c) == null) {
-                slots[i] = RootSlot.decode(block, i % RootSlot.COPY_DISTANCE);
-            }
-        }
-        for (int i = 0; i < RootSlot.BLOCKS; i++) {
-            RootSlot twin = slots[(i + RootSlot.COPY_DISTANCE) % RootSlot.BLOCKS];
-            RootSlot own = slots[i];
-            if (twin != null && (own == null || own.epoch < twin.epoch)) {
-                write(twin, superblock, i);
-                slots[i] = twin;
-                repaired("root slot block " + (RootSlot.FIRST_BLOCK + i) + " was written from its twin");
-            }
-        }
-        return slots;
-    }
-
-    private void write(RootSlot slot, Superblock superblock, int index) {
-        long number = RootSlot.FIRST_BLOCK + index;
-        slot.encode(block, number, superblock.uuid(), crc32c);
-        io.writeDurably(number * BlobStore.BLOCK_SIZE, block, BlobStore.BLOCK_SIZE);
-    }
-
-    private static @Nullable RootSlot newest(@Nullable RootSlot[] slots) {
-        RootSlot newest = null;
-        for (RootSlot slot : slots) {
-            newest = slot != null && (newest == null || slot.epoch > newest.epoch) ? slot : newest;
-        }
-        return newest;
+    /** Gives each root slot that has one whole block the other one back. */
+    private void mendTwins(RootSlots slots) {
+        slots.mendTwins(number -> repaired("root slot block " + number + " was written from its twin"));
     }
 
     // --- the store
 
     private void mend(
             BlobStore store,
-            @Nullable RootSlot[] slots,
+            RootSlots slots,
             @Nullable RootSlot root,
             LogSalvage log,
             TreeSalvage salvage,
             boolean whole) {
         RootSlot start = root == null ? new RootSlot() : root;
         // A slot of which no block is whole comes first: until it is written the store does not mount.
-        int lost = slots[0] == null ? 0 : slots[1] == null ? 1 : -1;
+        int lost = slots.isLost(0) ? 0 : slots.isLost(1) ? 1 : -1;
         start.index = lost >= 0 ? 1 - lost : start.index;
         long epoch = Math.max(salvage.maxGeneration(), root == null ? 0 : root.epoch) + 1;
         store.beginReplay(start, epoch);
@@ -431,12 +402,13 @@ final class StoreRepair {
 
     /** The new root is durable in one slot; a slot without a whole block gets it, too. */
     private void mendLostSlots(Superblock superblock) {
-        @Nullable RootSlot[] slots = mendTwins(superblock);
-        RootSlot newest = newest(slots);
+        RootSlots slots = new RootSlots(io, superblock, block);
+        mendTwins(slots);
+        RootSlot newest = slots.newest();
         for (int i = 0; i < RootSlot.BLOCKS && newest != null; i++) {
-            if (slots[i] == null) {
-                write(newest, superblock, i);
-                repaired("root slot block " + (RootSlot.FIRST_BLOCK + i) + " was written anew");
+            if (slots.error(i) != null) {
+                slots.write(newest, i);
+                repaired("root slot block " + RootSlots.number(i) + " was written anew");
             }
         }
     }

@@ -1,5 +1,6 @@
 package io.vhostfs.blobstore;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -136,6 +137,7 @@ class StoreCheckerTest {
         model.checkpoint();
         fill(100);
         model.store.closeBlocking();
+        byte[] whole = device.readBlock(block);
         device.flipByte(block * 4096 + 50);
         Findings findings = check();
         boolean firstOfOlder = block < 4 && block != newestSlot();
@@ -149,6 +151,7 @@ class StoreCheckerTest {
             assertNames(findings, "in block " + block + " has a wrong checksum");
         }
         model.reopen();
+        assertArrayEquals(whole, device.readBlock(block), "a mount writes the block from its twin");
         model.checkAll();
         fill(100);
         model.checkpoint();
