@@ -267,11 +267,12 @@ public final class BlobStore {
      * Makes the store on a device whole again, as far as that goes; for one that does not mount as well as for one that does.
      * Blocks; not on a reactor. A cut in between leaves the store as it was.
      *
+     * @param options of which only the size of the metadata cache counts; it is exceeded when the log needs it
      * @return the number of repairs
      * @throws StoreException when nothing can be done
      */
-    public static long repair(BlockDevice device, RepairReporter reporter, StoreMender mender) {
-        return StoreRepair.repair(device, reporter, mender);
+    public static long repair(BlockDevice device, StoreOptions options, RepairReporter reporter, StoreMender mender) {
+        return StoreRepair.repair(device, options, reporter, mender);
     }
 
     // --- looking up

@@ -9,7 +9,6 @@ import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Reactor;
 import java.util.function.Consumer;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -155,8 +154,8 @@ final class Recovery {
                             + deviceBlocks + "; give the device its size back");
         }
         if (!options.readOnly()) {
-            slots.mendTwins(
-                    number -> LOG.info("{}: block {} of the root slots was written from its twin", device.name(), number));
+            slots.mendTwins(number ->
+                    LOG.info("{}: block {} of the root slots was written from its twin", device.name(), number));
         }
         return chosen;
     }

@@ -140,7 +140,8 @@ final class StoreChecker {
         for (int i = 0; i < RootSlot.BLOCKS; i++) {
             String error = slots.error(i);
             if (error != null) {
-                String text = "root slot " + i % RootSlot.COPY_DISTANCE + " in block " + RootSlots.number(i) + " " + error;
+                String text =
+                        "root slot " + i % RootSlot.COPY_DISTANCE + " in block " + RootSlots.number(i) + " " + error;
                 if (i == torn) {
                     reporter.remark(text + "; a crash does that to one block, and the next mount writes it again");
                 } else {

@@ -33,6 +33,7 @@ final class StoreRepair {
     private static final int CACHE_LOG_MULTIPLE = 4;
 
     private final BlockDevice device;
+    private final StoreOptions options;
     private final RepairReporter reporter;
     private final StoreMender mender;
     private final BlockingIo io;
@@ -48,8 +49,10 @@ final class StoreRepair {
     private long totalBlocks;
     private long repairs;
 
-    private StoreRepair(BlockDevice device, RepairReporter reporter, StoreMender mender, BlockingIo io) {
+    private StoreRepair(
+            BlockDevice device, StoreOptions options, RepairReporter reporter, StoreMender mender, BlockingIo io) {
         this.device = device;
+        this.options = options;
         this.reporter = reporter;
         this.mender = mender;
         this.io = io;
@@ -58,9 +61,9 @@ final class StoreRepair {
     }
 
     /** Returns the number of repairs made. */
-    static long repair(BlockDevice device, RepairReporter reporter, StoreMender mender) {
+    static long repair(BlockDevice device, StoreOptions options, RepairReporter reporter, StoreMender mender) {
         try (BlockingIo io = new BlockingIo(device)) {
-            StoreRepair repair = new StoreRepair(device, reporter, mender, io);
+            StoreRepair repair = new StoreRepair(device, options, reporter, mender, io);
             try {
                 repair.run();
                 return repair.repairs;
@@ -122,11 +125,12 @@ final class StoreRepair {
         }
     }
 
-    private static StoreOptions options(Superblock superblock, TreeSalvage salvage) {
+    /** The nodes that are built above the leaves stay in memory until the checkpoint. */
+    private StoreOptions options(Superblock superblock, TreeSalvage salvage) {
         long inner = salvage.leaves().size() / FILL * 4L + salvage.pieces().size();
         long bytes = superblock.logBlocks() * BlobStore.BLOCK_SIZE * CACHE_LOG_MULTIPLE + inner * Node.SIZE;
         return StoreOptions.DEFAULT.withMetaCacheBytes(
-                Math.clamp(bytes, StoreOptions.DEFAULT.metaCacheBytes(), StoreOptions.MAX_META_CACHE_BYTES));
+                Math.clamp(bytes, options.metaCacheBytes(), StoreOptions.MAX_META_CACHE_BYTES));
     }
 
     private void keep(long k0, long k1, long valueAddress, int valueLength) {

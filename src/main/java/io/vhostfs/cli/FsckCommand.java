@@ -8,9 +8,11 @@ import io.vhostfs.blobfs.FileSystemVisitor;
 import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.blobstore.RepairReporter;
 import io.vhostfs.blobstore.StoreException;
+import io.vhostfs.blobstore.StoreOptions;
 import java.io.PrintWriter;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -45,6 +47,15 @@ final class FsckCommand implements Callable<Integer> {
             })
     private boolean repair;
 
+    @Option(
+            names = "--meta-cache",
+            paramLabel = "SIZE",
+            description = {
+                "Memory for the nodes of the tree in a repair, from 4M to 64G; more is taken when the log needs it.",
+                "Default: 64M."
+            })
+    private @Nullable String metaCache;
+
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli fills it
     private CommandSpec spec;
@@ -53,14 +64,23 @@ final class FsckCommand implements Callable<Integer> {
     public Integer call() {
         PrintWriter out = spec.commandLine().getOut();
         PrintWriter err = spec.commandLine().getErr();
+        StoreOptions options = options();
         try (BlockDevice opened = BlockDevices.open(BlockDeviceSpec.parse(device), false)) {
             int result = check(opened, out, err);
             if (result == ExitCodes.FSCK_ERRORS && repair) {
-                return repair(opened, out, err);
+                return repair(opened, options, out, err);
             }
             return result;
         } finally {
             out.flush();
+        }
+    }
+
+    private StoreOptions options() {
+        try {
+            return StoreOptions.DEFAULT.withMetaCacheBytes(MetaCacheSize.parse(metaCache));
+        } catch (IllegalArgumentException e) {
+            throw new CliException(ExitCodes.USAGE, "--meta-cache: " + e.getMessage());
         }
     }
 
@@ -77,11 +97,11 @@ final class FsckCommand implements Callable<Integer> {
         return ExitCodes.OK;
     }
 
-    private int repair(BlockDevice opened, PrintWriter out, PrintWriter err) {
+    private int repair(BlockDevice opened, StoreOptions options, PrintWriter out, PrintWriter err) {
         Reporter reporter = new Reporter(out, err);
         try {
             long nowNs = TimeUnit.MILLISECONDS.toNanos(System.currentTimeMillis());
-            BlobStore.repair(opened, reporter, new BlobFsRepair(reporter, nowNs));
+            BlobStore.repair(opened, options, reporter, new BlobFsRepair(reporter, nowNs));
         } catch (StoreException e) {
             if (e.kind() == StoreException.Kind.NOT_A_STORE || e.kind() == StoreException.Kind.IO) {
                 throw e;

@@ -1,7 +1,5 @@
 package io.vhostfs.cli;
 
-import io.vhostfs.bdev.BlockDeviceSpec;
-import io.vhostfs.blobstore.StoreOptions;
 import io.vhostfs.reactor.IdlePolicy;
 import io.vhostfs.target.ConfigFile;
 import io.vhostfs.target.DeviceConfig;
@@ -231,17 +229,6 @@ final class ServeCommand implements Callable<Integer> {
                 devices.stream().map(DeviceConfig::parse).toList(),
                 all,
                 create,
-                metaCacheBytes());
-    }
-
-    private long metaCacheBytes() {
-        if (metaCache == null) {
-            return StoreOptions.DEFAULT.metaCacheBytes();
-        }
-        try {
-            return BlockDeviceSpec.parseSize(metaCache);
-        } catch (IllegalArgumentException e) {
-            throw new CliException(ExitCodes.USAGE, "--meta-cache: " + e.getMessage());
-        }
+                MetaCacheSize.parse(metaCache));
     }
 }

@@ -15,7 +15,7 @@ public final class ImageDevice implements BlockDevice {
     private byte[] kept = new byte[0];
     private final BitSet changed = new BitSet();
 
-    /** Writes and flushes from this one on do nothing and say so only to nobody: the power has gone. Counted down. */
+    /** Nothing is written from this one on, and nothing is answered but EIO: the power has gone. Counted down. */
     public long writesUntilCut = Long.MAX_VALUE;
 
     public long writes;
@@ -111,18 +111,20 @@ public final class ImageDevice implements BlockDevice {
     private final class Channel implements BlockChannel {
         @Override
         public int submit(BlockIo io) {
+            boolean write = io.operation == BlockIo.WRITE;
+            if (write && writesUntilCut > 0) {
+                writesUntilCut--;
+            } else if (writesUntilCut <= 0) {
+                return -Errno.EIO;
+            }
             if (io.operation == BlockIo.FLUSH) {
                 return 0;
             }
             if (io.offsetBytes < 0 || io.lengthBytes < 0 || io.offsetBytes > image.length - io.lengthBytes) {
                 return -Errno.EIO;
             }
-            boolean write = io.operation == BlockIo.WRITE;
             if (write) {
                 writes++;
-                if (writesUntilCut-- <= 0) {
-                    return 0;
-                }
                 changed.set((int) (io.offsetBytes / BLOCK), (int) ((io.offsetBytes + io.lengthBytes - 1) / BLOCK) + 1);
             }
             int at = (int) io.offsetBytes;

@@ -2,12 +2,16 @@ package io.vhostfs.blobfs;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.vhostfs.bdev.ImageDevice;
 import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.blobstore.RepairReporter;
 import io.vhostfs.blobstore.StoreException;
+import io.vhostfs.blobstore.StoreOptions;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -95,9 +99,7 @@ class BlobFsRepairTest {
     }
 
     private Report repair() {
-        Report report = new Report();
-        BlobStore.repair(device, report, new BlobFsRepair(report, 5_000_000_000L));
-        return report;
+        return repair(device, StoreOptions.DEFAULT);
     }
 
     private List<String> check() {
@@ -114,11 +116,15 @@ class BlobFsRepairTest {
 
     /** What can be read of the device as it is; null when it does not mount. The device stays as it is. */
     private @Nullable TreeSnapshot readable() {
+        return readable(device, truth, false);
+    }
+
+    private static @Nullable TreeSnapshot readable(ImageDevice device, TreeSnapshot truth, boolean isHalfRepaired) {
         byte[] now = device.copy();
         TreeSnapshot snapshot = null;
         try {
             FsFixture fixture = FsFixture.mounted(device);
-            snapshot = TreeSnapshot.ofRemains(fixture.fileSystem, fixture.reactor, truth);
+            snapshot = TreeSnapshot.ofRemains(fixture.fileSystem, fixture.reactor, truth, isHalfRepaired);
             fixture.crash();
         } catch (StoreException e) {
             assertFalse(String.valueOf(e.getMessage()).isEmpty());
@@ -127,7 +133,7 @@ class BlobFsRepairTest {
         return snapshot;
     }
 
-    private void assertNothingReadableIsOther(String text, TreeSnapshot before, TreeSnapshot after) {
+    private static void assertNothingReadableIsOther(String text, TreeSnapshot before, TreeSnapshot after) {
         Map<Long, TreeSnapshot.Entry> found = byInode(after);
         before.entries.forEach((path, e) -> {
             // A symbolic link is its target.
@@ -276,23 +282,87 @@ class BlobFsRepairTest {
         RichTree tree = new RichTree(64 << 20, 4000, 6);
         tree.unmount();
         ImageDevice large = tree.device;
-        FsFixture fixture = FsFixture.mounted(large);
-        TreeSnapshot all = TreeSnapshot.of(fixture.fileSystem, fixture.reactor);
-        fixture.unmount();
+        TreeSnapshot all = treeOf(large);
         Blocks.nodes(large).forEach((block, level) -> {
             if (level > 0) {
                 large.write(block, new byte[ImageDevice.BLOCK]);
             }
         });
-        Report report = new Report();
-        BlobStore.repair(large, report, new BlobFsRepair(report, 1));
-        Report clean = new Report();
-        assertEquals(0, BlobStore.check(large, clean, new FileSystemVisitor()), clean::toString);
-        fixture = FsFixture.mounted(large);
-        TreeSnapshot after = TreeSnapshot.of(fixture.fileSystem, fixture.reactor);
-        fixture.unmount();
+        repair(large, StoreOptions.DEFAULT);
+        TreeSnapshot after = treeOf(large);
         assertEquals(List.of(), all.wrongAgainst(after));
         assertEquals(List.of(), after.wrongAgainst(all));
+    }
+
+    /**
+     * Thousands of items have to be changed, which takes more nodes than the cache has, so that the repair is several
+     * checkpoints: it ends as one with plenty of memory does, and when the power goes in its midst what could be read
+     * before still can be.
+     */
+    @Test
+    void aRepairOfMoreThanTheCacheHolds() {
+        RichTree tree = new RichTree(64 << 20, 1 << 20, 4000, 11);
+        tree.unmount();
+        ImageDevice large = tree.device;
+        TreeSnapshot all = treeOf(large);
+        List<Long> leaves = new ArrayList<>();
+        Blocks.nodes(large).forEach((block, level) -> {
+            if (level == 0) {
+                leaves.add(block);
+            }
+        });
+        for (int i = 1; i < leaves.size(); i += 5) {
+            large.write(leaves.get(i), new byte[ImageDevice.BLOCK]);
+        }
+        large.keep();
+        TreeSnapshot before = readable(large, all, false);
+        assertTrue(before != null);
+        StoreOptions small = StoreOptions.DEFAULT.withMetaCacheBytes(StoreOptions.MIN_META_CACHE_BYTES);
+        Report plentyReport = repair(large, StoreOptions.DEFAULT);
+        TreeSnapshot plenty = treeOf(large);
+        large.restore();
+        long epoch = epoch(large);
+        long writes = large.writes;
+        Report report = repair(large, small);
+        long needed = large.writes - writes;
+        assertTrue(epoch(large) - epoch > 3, "checkpoints: " + (epoch(large) - epoch));
+        TreeSnapshot after = treeOf(large);
+        assertEquals(plentyReport.losses, report.losses);
+        assertEquals(List.of(), plenty.wrongAgainst(after));
+        assertEquals(List.of(), after.wrongAgainst(plenty));
+        for (int cut = 1; cut < 4; cut++) {
+            large.restore();
+            large.writesUntilCut = needed * cut / 4;
+            assertThrows(StoreException.class, () -> repair(large, small));
+            large.writesUntilCut = Long.MAX_VALUE;
+            TreeSnapshot between = readable(large, all, true);
+            assertTrue(between != null);
+            assertNothingReadableIsOther("cut " + cut, before, between);
+            repair(large, small);
+            assertNothingReadableIsOther("after cut " + cut, before, treeOf(large));
+        }
+    }
+
+    private static long epoch(ImageDevice device) {
+        return ByteBuffer.wrap(device.read(Blocks.newestSlot(device), 1))
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .getLong(40);
+    }
+
+    private static Report repair(ImageDevice device, StoreOptions options) {
+        Report report = new Report();
+        BlobStore.repair(device, options, report, new BlobFsRepair(report, 5_000_000_000L));
+        return report;
+    }
+
+    /** Of a store that is clean. */
+    private static TreeSnapshot treeOf(ImageDevice device) {
+        Report left = new Report();
+        assertEquals(0, BlobStore.check(device, left, new FileSystemVisitor()), left::toString);
+        FsFixture fixture = FsFixture.mounted(device);
+        TreeSnapshot tree = TreeSnapshot.of(fixture.fileSystem, fixture.reactor);
+        fixture.unmount();
+        return tree;
     }
 
     /** The power goes in the middle of a repair: what could be read before can still be, and the next repair ends. */
@@ -315,8 +385,10 @@ class BlobFsRepairTest {
             repair();
             long needed = device.writes - writes;
             device.write(0, image);
-            device.writesUntilCut = random.nextLong(needed + 1);
-            repair();
+            if (needed > 0) {
+                device.writesUntilCut = random.nextLong(needed);
+                assertThrows(StoreException.class, this::repair);
+            }
             device.writesUntilCut = Long.MAX_VALUE;
             String text = "round " + round + ", blocks " + damaged;
             if (before != null) {

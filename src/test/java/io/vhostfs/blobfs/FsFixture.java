@@ -33,9 +33,14 @@ final class FsFixture implements AutoCloseable {
     }
 
     FsFixture(BlockDevice device, StoreOptions storeOptions) {
+        this(device, storeOptions, 0);
+    }
+
+    /** @param logBytes size of the log, 0 for the usual one */
+    FsFixture(BlockDevice device, StoreOptions storeOptions, long logBytes) {
         this.device = device;
         this.storeOptions = storeOptions;
-        BlobStore.format(device, new FormatOptions(new UUID(1, 2), "test", 0, HASH_SEED, 0));
+        BlobStore.format(device, new FormatOptions(new UUID(1, 2), "test", logBytes, HASH_SEED, 0));
         BlobStore fresh = BlobStore.open(device, storeOptions);
         BlobFs.format(fresh, 1_000_000_000L, 0, 0);
         fresh.closeBlocking();

@@ -9,6 +9,7 @@ import io.vhostfs.bdev.ImageDevice;
 import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.blobstore.RepairReporter;
 import io.vhostfs.blobstore.StoreException;
+import io.vhostfs.blobstore.StoreOptions;
 import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.fsdev.FsOp;
 import io.vhostfs.os.LibcConstants;
@@ -280,7 +281,7 @@ class OnDiskFuzzTest {
     private void repair() {
         Report report = new Report();
         try {
-            BlobStore.repair(IMAGE.device, report, new BlobFsRepair(report, 1));
+            BlobStore.repair(IMAGE.device, StoreOptions.DEFAULT, report, new BlobFsRepair(report, 1));
         } catch (StoreException e) {
             refused++;
             return;

@@ -30,9 +30,13 @@ final class RichTree {
 
     /** @param files how many regular files, about */
     RichTree(int deviceBytes, int files, long seed) {
+        this(deviceBytes, 0, files, seed);
+    }
+
+    RichTree(int deviceBytes, int logBytes, int files, long seed) {
         device = new ImageDevice(deviceBytes);
         random = new Random(seed);
-        fixture = new FsFixture(device, StoreOptions.DEFAULT.withMetaCacheBytes(16 << 20));
+        fixture = new FsFixture(device, StoreOptions.DEFAULT.withMetaCacheBytes(16 << 20), logBytes);
         client = fixture.newClient();
         directories.add(FileSystem.ROOT_INODE);
         for (int i = 0; this.files.size() < files; i++) {

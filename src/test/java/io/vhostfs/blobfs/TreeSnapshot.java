@@ -57,8 +57,13 @@ final class TreeSnapshot {
 
     /** All that can be reached from the root, as far as it can be read. */
     static TreeSnapshot of(BlobFs fileSystem, Reactor reactor) {
+        return of(fileSystem, reactor, false);
+    }
+
+    private static TreeSnapshot of(BlobFs fileSystem, Reactor reactor, boolean mayBeGone) {
         FsTestClient client = new FsTestClient(fileSystem, reactor, fileSystem.attach(FileSystem.ROOT_INODE), PIECE);
         TreeSnapshot snapshot = new TreeSnapshot(client);
+        snapshot.mayBeGone = mayBeGone;
         snapshot.add("/", FileSystem.ROOT_INODE, 4);
         return snapshot;
     }
@@ -78,9 +83,13 @@ final class TreeSnapshot {
         return snapshot;
     }
 
-    /** All that can be read of what was known before, by name or by number, and perhaps is not there any more. */
-    static TreeSnapshot ofRemains(BlobFs fileSystem, Reactor reactor, TreeSnapshot truth) {
-        TreeSnapshot snapshot = of(fileSystem, reactor);
+    /**
+     * All that can be read of what was known before, by name or by number, and perhaps is not there any more.
+     *
+     * @param isHalfRepaired entries may name inodes that are gone: the step that removes them is still to come
+     */
+    static TreeSnapshot ofRemains(BlobFs fileSystem, Reactor reactor, TreeSnapshot truth, boolean isHalfRepaired) {
+        TreeSnapshot snapshot = of(fileSystem, reactor, isHalfRepaired);
         snapshot.mayBeGone = true;
         truth.entries.forEach((path, e) -> {
             if (!path.equals("/")) {
