@@ -39,8 +39,9 @@ final class Attributes {
     void apply(FsRequest r, Inode inode, long nowNs) {
         int valid = r.valid;
         FsAttributes a = r.newAttributes;
-        if (((valid & (FsRequest.SET_UID | FsRequest.SET_GID)) != 0 && !inode.isDirectory())
-                || (valid & FsRequest.SET_KILL_PRIVILEGES) != 0) {
+        if ((valid & (FsRequest.SET_UID | FsRequest.SET_GID)) != 0) {
+            inode.mode = inode.isDirectory() ? inode.mode : Modes.withNewOwner(inode.mode);
+        } else if ((valid & FsRequest.SET_KILL_PRIVILEGES) != 0) {
             inode.mode = Modes.withoutPrivileges(inode.mode);
         }
         if ((valid & FsRequest.SET_MODE) != 0) {

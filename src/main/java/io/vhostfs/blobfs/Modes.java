@@ -19,8 +19,16 @@ final class Modes {
         return (mode & S_IFMT) >>> 12;
     }
 
-    /** What writing or a change of owner leaves of a mode: no set-user-ID, no set-group-ID of an executable. */
+    /**
+     * What a change of data by someone without CAP_FSETID leaves of a mode: neither set-ID bit. Linux lets members of a
+     * file's group keep S_ISGID where the group may not execute; of whom is a member only the client knows.
+     */
     static int withoutPrivileges(int mode) {
+        return mode & ~(LibcConstants.S_ISUID | LibcConstants.S_ISGID);
+    }
+
+    /** What a change of owner leaves of the mode of a file: no set-user-ID, no set-group-ID of an executable. */
+    static int withNewOwner(int mode) {
         int m = mode & ~LibcConstants.S_ISUID;
         return (m & S_IXGRP) != 0 ? m & ~LibcConstants.S_ISGID : m;
     }

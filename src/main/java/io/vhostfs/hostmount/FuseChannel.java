@@ -66,6 +66,7 @@ final class FuseChannel implements Poller {
     private final Owner owner;
     private final int fd;
     private final FuseSession session;
+    private final Reactor reactor;
     private final HugepageMemory memory;
     private final MemoryPool buffers;
     private @Nullable ChannelRequest free;
@@ -83,6 +84,7 @@ final class FuseChannel implements Poller {
         this.owner = owner;
         this.fd = fd;
         this.session = session;
+        this.reactor = reactor;
         int bufferBytes = PAGE + DATA_BYTES;
         long poolBytes = MemoryPool.regionBytesFor(bufferBytes, BUFFERS);
         memory = HugepageMemory.reserve(
@@ -154,6 +156,7 @@ final class FuseChannel implements Poller {
                 break;
             }
             taken++;
+            reactor.forgetWallClock();
             if (length >= FUSE_IN_HEADER_SIZE) {
                 receive(length);
             } else if (!isWorthAnotherRead(length)) {

@@ -290,13 +290,21 @@ public final class Reactor {
         return turn.nowNs;
     }
 
-    /** Nanoseconds since 1970, for time stamps of files; read at most once in a turn. Own thread only. */
+    /** Nanoseconds since 1970, for time stamps of files; read at most once in a turn, unless told to. Own thread only. */
     public long wallClockNs() {
         if (!turn.wallClockRead) {
             turn.wallClockNs = clock.wallClockNs();
             turn.wallClockRead = true;
         }
         return turn.wallClockNs;
+    }
+
+    /**
+     * Has {@link #wallClockNs} read the clock again: for pollers that take one request after the other from someone who
+     * sees each answer at once, and could find a file made before the moment at which it asked for it. Own thread only.
+     */
+    public void forgetWallClock() {
+        turn.wallClockRead = false;
     }
 
     /** What a poller, message or timer threw last and nobody dealt with, or null; for who drives a reactor by hand. */
