@@ -1,0 +1,81 @@
+package io.vhostfs.hostmount;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What POSIX and Linux ask of system calls on files, on mounts of both modes; needs root. */
+@Tag("hostmount")
+class PosixRulesTest {
+    /** {@code -Dvhostfs.rules.directory=DIR}: there instead, to try the rules themselves on another file system. */
+    private static final String ELSEWHERE = System.getProperty("vhostfs.rules.directory", "");
+
+    @TempDir
+    Path directory;
+
+    private Path mount;
+
+    @BeforeEach
+    void makeMountPoint() throws IOException {
+        mount = Files.createDirectory(directory.toRealPath().resolve("mount"));
+        Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
+    }
+
+    @AfterEach
+    void clear() throws IOException, InterruptedException {
+        while (MountTable.read().at(mount) != null) {
+            MountedTarget.run(0, directory, "umount", "-l", mount.toString());
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"exclusive", "shared"})
+    void areKept(String mode) throws Exception {
+        if (!ELSEWHERE.isEmpty()) {
+            Path there = Files.createTempDirectory(Path.of(ELSEWHERE), "rules");
+            Files.setPosixFilePermissions(there, PosixFilePermissions.fromString("rwxr-xr-x"));
+            runAll(there);
+            MountedTarget.run(0, directory, "rm", "-rf", there.toString());
+            return;
+        }
+        String store = "file:" + directory.resolve("store");
+        String share = "tag=t,privileged=on,mode=" + mode + ",mount=" + mount;
+        try (MountedTarget target = MountedTarget.start(directory, "--bdev", store + ",size=64M", "--share", share)) {
+            runAll(mount);
+            assertEquals(0, target.stop());
+        }
+        MountedTarget.check(Path.of("").toAbsolutePath(), store);
+    }
+
+    /** All are tried; those that are broken are told together. */
+    private static void runAll(Path where) throws Exception {
+        List<String> broken = new ArrayList<>();
+        int count = 0;
+        int steps = 0;
+        for (String table : PosixRules.TABLES) {
+            for (PosixRules.Rule rule : PosixRules.read(table)) {
+                Path own = Files.createDirectory(where.resolve("rule" + count++));
+                Files.setPosixFilePermissions(own, PosixFilePermissions.fromString("rwxrwxrwx"));
+                steps += rule.steps().size();
+                try {
+                    PosixRuleRunner.run(rule, own);
+                } catch (AssertionError e) {
+                    broken.add(table + ": " + e.getMessage());
+                }
+            }
+        }
+        System.out.println(count + " rules of " + steps + " steps, " + broken.size() + " broken");
+        assertEquals("", String.join("\n", broken));
+    }
+}
