@@ -53,7 +53,7 @@ final class ServeCommand implements Callable<Integer> {
             paramLabel = "SHARE",
             description = {
                 "tag=T,socket=PATH[,bdev=NAME][,root=/sub][,mode=exclusive|shared][,queues=N]",
-                "With mount=DIR[,privileged=on], beside socket= or instead of it, mounted on this host too.",
+                "With mount=DIR[,privileged=on][,uring=off], beside socket= or instead of it, mounted on this host too.",
                 "May be given several times."
             })
     private List<String> shares = new ArrayList<>();

@@ -138,6 +138,11 @@ public final class FuseConstants {
     public static final int FOPEN_PARALLEL_DIRECT_WRITES = 0x40;
     public static final int FOPEN_PASSTHROUGH = 0x80;
 
+    // --- Commands of FUSE_OVER_IO_URING
+
+    public static final int FUSE_IO_URING_CMD_REGISTER = 1;
+    public static final int FUSE_IO_URING_CMD_COMMIT_AND_FETCH = 2;
+
     // --- Notifications: fuse_out_header.error of a message whose unique is 0
 
     public static final int FUSE_NOTIFY_INVAL_INODE = 2;

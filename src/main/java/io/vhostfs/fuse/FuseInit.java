@@ -78,6 +78,7 @@ final class FuseInit {
                 | (options.writebackCache() ? FUSE_WRITEBACK_CACHE : 0)
                 // With it only requests that make an inode say who asks.
                 | (options.isLocal() ? 0 : FUSE_ALLOW_IDMAP)
+                | (options.overUring() ? FUSE_OVER_IO_URING : 0)
                 | (options.invalidateChangedData()
                         ? FUSE_AUTO_INVAL_DATA | FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS
                         : FUSE_EXPLICIT_INVAL_DATA);

@@ -16,6 +16,7 @@ package io.vhostfs.fuse;
  * @param maxBackground requests the kernel may have under way that no caller waits for (read-ahead, write-back,
  *     asynchronous direct I/O); at most 65,535
  * @param isLocal the client is this host's kernel, through {@code /dev/fuse}
+ * @param overUring a local client may send its requests through io_uring
  */
 public record FuseOptions(
         boolean writebackCache,
@@ -28,7 +29,8 @@ public record FuseOptions(
         int maxWriteBytes,
         int maxReadaheadBytes,
         int maxBackground,
-        boolean isLocal) {
+        boolean isLocal,
+        boolean overUring) {
     /** Pages of 4 KiB in one request: what Linux takes at most ({@code FUSE_MAX_MAX_PAGES}). */
     public static final int MAX_WRITE_BYTES = 256 * 4096;
 
@@ -51,17 +53,18 @@ public record FuseOptions(
                 MAX_WRITE_BYTES,
                 MAX_READAHEAD_BYTES,
                 MAX_BACKGROUND,
+                false,
                 false);
     }
 
     /** Several clients change the tree: names and attributes are asked for each time, data is checked at open. */
     public static FuseOptions shared() {
         return new FuseOptions(
-                false, false, true, 0, 0, 0, false, MAX_WRITE_BYTES, MAX_READAHEAD_BYTES, MAX_BACKGROUND, false);
+                false, false, true, 0, 0, 0, false, MAX_WRITE_BYTES, MAX_READAHEAD_BYTES, MAX_BACKGROUND, false, false);
     }
 
-    /** The same for a mount on this host. */
-    public FuseOptions onThisHost() {
+    /** The same for a mount on this host; {@code overUring}: there are rings for its requests. */
+    public FuseOptions onThisHost(boolean overUring) {
         return new FuseOptions(
                 writebackCache,
                 keepCache,
@@ -73,7 +76,8 @@ public record FuseOptions(
                 maxWriteBytes,
                 maxReadaheadBytes,
                 maxBackground,
-                true);
+                true,
+                overUring);
     }
 
     public FuseOptions {

@@ -288,5 +288,14 @@ public final class FuseWire {
     public static final int FUSE_FILE_LOCK_TYPE_OFFSET = 16;
     public static final int FUSE_FILE_LOCK_PID_OFFSET = 20;
 
+    public static final int FUSE_URING_REQ_HEADER_SIZE = 288;
+    public static final int FUSE_URING_REQ_HEADER_IN_OUT_OFFSET = 0;
+    public static final int FUSE_URING_REQ_HEADER_OP_IN_OFFSET = 128;
+    public static final int FUSE_URING_REQ_HEADER_RING_ENT_IN_OUT_OFFSET = 256;
+    public static final int FUSE_URING_ENT_IN_OUT_COMMIT_ID_OFFSET = 8;
+    public static final int FUSE_URING_ENT_IN_OUT_PAYLOAD_SZ_OFFSET = 16;
+    public static final int FUSE_URING_CMD_REQ_COMMIT_ID_OFFSET = 8;
+    public static final int FUSE_URING_CMD_REQ_QID_OFFSET = 16;
+
     private FuseWire() {}
 }

@@ -11,7 +11,6 @@ import io.vhostfs.memory.Memory;
 import io.vhostfs.memory.MemoryPool;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.Libc;
-import io.vhostfs.reactor.Poller;
 import io.vhostfs.reactor.Reactor;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -27,7 +26,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>A buffer is laid out so that the data of a WRITE begins at a page: the message is read to just in front of it.
  */
-final class FuseChannel implements Poller {
+final class FuseChannel implements RequestSource, ChannelRequest.Owner {
     /** What may be in flight: more than the buffers, for requests without data that wait (for a lock, say). */
     static final int MAX_REQUESTS = 512;
 
@@ -40,6 +39,9 @@ final class FuseChannel implements Poller {
     /** A channel where nothing came looks again after so many turns at most: a look is a system call. */
     private static final int MAX_SKIPPED_TURNS = 16;
 
+    /** The same where all but FORGET and INTERRUPT come through queues: several FORGETs then come in one message. */
+    private static final int MAX_SKIPPED_TURNS_WITH_QUEUES = 256;
+
     private static final int PAGE = MemoryPool.PAGE_SIZE;
 
     /** Where in a buffer a message starts. */
@@ -48,22 +50,17 @@ final class FuseChannel implements Poller {
     private static final int DATA_BYTES = FuseOptions.MAX_WRITE_BYTES;
     private static final int MESSAGE_BYTES = FUSE_IN_HEADER_SIZE + FUSE_WRITE_IN_SIZE + DATA_BYTES;
 
+    /** A request's own memory: the message's iovec, two of the reply, and the reply: without data STATX is the longest. */
+    private static final int REQUEST_BYTES = 1024;
+
+    private static final int REPLY_OFFSET = 3 * Iovecs.IOVEC_SIZE;
+    private static final int REPLY_BYTES = REQUEST_BYTES - REPLY_OFFSET;
+
     private static final int MAX_LOGGED_ERRORS = 16;
 
     private static final Logger LOG = LoggerFactory.getLogger(FuseChannel.class);
 
-    /** What a channel tells of itself, from its reactor. */
-    interface Owner {
-        /** The kernel and the session have agreed: the mount can be used. */
-        void onInitialised();
-
-        /** The file system was unmounted or the connection aborted: nothing will come any more. */
-        void onDisconnected();
-
-        String describe();
-    }
-
-    private final Owner owner;
+    private final RequestSource.Owner owner;
     private final int fd;
     private final FuseSession session;
     private final Reactor reactor;
@@ -74,43 +71,52 @@ final class FuseChannel implements Poller {
     private int inFlight;
     private int emptyPolls;
     private int turnsToSkip;
+    private int maxSkippedTurns = MAX_SKIPPED_TURNS;
     private boolean initialised;
     private boolean closed;
     private @Nullable Runnable onDrained;
     private int errors;
 
     /** On the reactor, which has the file among those that wake it. */
-    FuseChannel(Owner owner, int fd, FuseSession session, Reactor reactor) {
+    FuseChannel(RequestSource.Owner owner, int fd, FuseSession session, Reactor reactor) {
         this.owner = owner;
         this.fd = fd;
         this.session = session;
         this.reactor = reactor;
         int bufferBytes = PAGE + DATA_BYTES;
         long poolBytes = MemoryPool.regionBytesFor(bufferBytes, BUFFERS);
-        memory = HugepageMemory.reserve(
-                poolBytes + (long) MAX_REQUESTS * ChannelRequest.MEMORY_BYTES, "buffers of a host mount");
+        memory = HugepageMemory.reserve(poolBytes + (long) MAX_REQUESTS * REQUEST_BYTES, "buffers of a host mount");
         buffers = MemoryPool.of("host mount", memory.address(), poolBytes, bufferBytes, BUFFERS);
         for (int i = MAX_REQUESTS - 1; i >= 0; i--) {
-            long own = memory.address() + poolBytes + (long) i * ChannelRequest.MEMORY_BYTES;
-            put(new ChannelRequest(this, session, reactor, own));
+            ChannelRequest request = new ChannelRequest(this, session, reactor, i);
+            request.messageIovecs = memory.address() + poolBytes + (long) i * REQUEST_BYTES;
+            request.messageIovecCount = 1;
+            request.replyIovecs = request.messageIovecs + Iovecs.IOVEC_SIZE;
+            put(request);
         }
     }
 
-    int fd() {
+    @Override
+    public int wakeFd() {
         return fd;
+    }
+
+    /** From now on most requests come through queues. */
+    void besideQueues() {
+        maxSkippedTurns = MAX_SKIPPED_TURNS_WITH_QUEUES;
     }
 
     // --- life cycle
 
-    /** Reads nothing any more; runs {@code drained} once nothing is in flight. */
-    void drain(Runnable drained) {
+    @Override
+    public void drain(Runnable drained) {
         closed = true;
         onDrained = drained;
         checkDrained();
     }
 
-    /** Gives the memory back; nothing is in flight and the poller is removed. */
-    void free() {
+    @Override
+    public void free() {
         memory.close();
     }
 
@@ -131,7 +137,7 @@ final class FuseChannel implements Poller {
             return 0;
         }
         int taken = take();
-        emptyPolls = taken != 0 ? 0 : Math.min(emptyPolls + 1, MAX_SKIPPED_TURNS);
+        emptyPolls = taken != 0 ? 0 : Math.min(emptyPolls + 1, maxSkippedTurns);
         turnsToSkip = emptyPolls;
         return taken;
     }
@@ -194,7 +200,7 @@ final class FuseChannel implements Poller {
         int opcode = Memory.getInt(message + FUSE_IN_HEADER_OPCODE_OFFSET);
         // A message that is answered with data is copied before that is written: it may reach into the data's place.
         long dataBytes = repliesWithData(opcode) ? DATA_BYTES : 0;
-        request.set(message, length, FUSE_OUT_HEADER_SIZE, buffer + PAGE, dataBytes);
+        set(request, message, length, buffer + PAGE, dataBytes);
         int replyBytes = session.dispatch(request);
         if (replyBytes == FuseSession.PENDING) {
             inFlight++;
@@ -206,6 +212,28 @@ final class FuseChannel implements Poller {
         }
         reply(request, replyBytes);
         put(request);
+    }
+
+    /** A message, and room for its reply: {@code dataBytes} at {@code data} behind the header; 0 bytes: no data. */
+    private static void set(ChannelRequest request, long message, long lengthBytes, long data, long dataBytes) {
+        Iovecs.set(request.messageIovecs, 0, message, lengthBytes);
+        request.messageBytes = lengthBytes;
+        request.repliesData = dataBytes != 0;
+        if (request.repliesData) {
+            Iovecs.set(request.replyIovecs, 0, reply(request), FUSE_OUT_HEADER_SIZE);
+            Iovecs.set(request.replyIovecs, 1, data, dataBytes);
+            request.replyIovecCount = 2;
+            request.replyCapacityBytes = FUSE_OUT_HEADER_SIZE + dataBytes;
+        } else {
+            Iovecs.set(request.replyIovecs, 0, reply(request), REPLY_BYTES);
+            request.replyIovecCount = 1;
+            request.replyCapacityBytes = REPLY_BYTES;
+        }
+    }
+
+    /** Where replies start: the header, and the body of one without data. */
+    private static long reply(ChannelRequest request) {
+        return request.messageIovecs + REPLY_OFFSET;
     }
 
     private static boolean repliesWithData(int opcode) {
@@ -220,8 +248,8 @@ final class FuseChannel implements Poller {
         return opcode == FUSE_WRITE || opcode == FUSE_BATCH_FORGET;
     }
 
-    /** A request that was pending is done. */
-    void onReplied(ChannelRequest request, int replyBytes) {
+    @Override
+    public void onReplied(ChannelRequest request, int replyBytes) {
         reply(request, replyBytes);
         if (request.buffer != 0) {
             buffers.release(request.buffer);
@@ -243,7 +271,7 @@ final class FuseChannel implements Poller {
             Iovecs.set(request.replyIovecs, 1, data, replyBytes - FUSE_OUT_HEADER_SIZE);
             written = Libc.writev(fd, request.replyIovecs, 2);
         } else {
-            written = Libc.write(fd, request.reply, replyBytes);
+            written = Libc.write(fd, reply(request), replyBytes);
         }
         if (written < 0) {
             onWriteError(request, (int) written);
@@ -262,9 +290,9 @@ final class FuseChannel implements Poller {
             LOG.error("{}: a reply was refused: {}", owner.describe(), Errno.name(status));
         }
         // The caller would wait for ever for what the kernel did not take.
-        Memory.putInt(request.reply + FUSE_OUT_HEADER_LEN_OFFSET, FUSE_OUT_HEADER_SIZE);
-        Memory.putInt(request.reply + FUSE_OUT_HEADER_ERROR_OFFSET, -Errno.EIO);
-        Libc.write(fd, request.reply, FUSE_OUT_HEADER_SIZE);
+        Memory.putInt(reply(request) + FUSE_OUT_HEADER_LEN_OFFSET, FUSE_OUT_HEADER_SIZE);
+        Memory.putInt(reply(request) + FUSE_OUT_HEADER_ERROR_OFFSET, -Errno.EIO);
+        Libc.write(fd, reply(request), FUSE_OUT_HEADER_SIZE);
     }
 
     private ChannelRequest takeFree() {

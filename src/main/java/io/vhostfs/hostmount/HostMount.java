@@ -2,8 +2,10 @@ package io.vhostfs.hostmount;
 
 import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.fuse.ChangeFeed;
+import io.vhostfs.fuse.FuseConstants;
 import io.vhostfs.fuse.FuseOptions;
 import io.vhostfs.fuse.FuseSession;
+import io.vhostfs.os.Errno;
 import io.vhostfs.os.Libc;
 import io.vhostfs.reactor.Reactor;
 import java.io.IOException;
@@ -18,10 +20,10 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One directory of a file system mounted on this host: a FUSE session whose channels are spread over reactors.
+ * One directory of a file system mounted on this host: a FUSE session whose channels and queues are spread over reactors.
  *
  * <p>Invariant: whatever ends it (its owner, somebody who unmounts it, an aborted connection), all its handles and
- * references are given back, and its channels are closed after the last request was answered. Started and closed by
+ * references are given back, and its files are closed after the last request was answered. Started and closed by
  * ordinary threads.
  */
 public final class HostMount implements AutoCloseable {
@@ -37,10 +39,11 @@ public final class HostMount implements AutoCloseable {
      * @param directory an existing directory
      * @param channels how many files of {@code /dev/fuse} to read requests from
      * @param privileged whether set-user-ID bits and device files mean something there; a guest can make both
+     * @param uring whether requests come through io_uring where this kernel has that
      */
-    public record Config(String name, Path directory, int channels, boolean privileged) {}
+    public record Config(String name, Path directory, int channels, boolean privileged, boolean uring) {}
 
-    private record Polled(Reactor reactor, FuseChannel channel) {}
+    private record Polled(Reactor reactor, RequestSource source) {}
 
     private final Config config;
     private final MountPoint mountPoint;
@@ -49,8 +52,10 @@ public final class HostMount implements AutoCloseable {
     private final ChangeFeed changes;
     private final boolean isShared;
     private @Nullable Invalidator invalidator;
+    private final int device;
+    private final KernelQueues rings;
     private final List<Integer> fds = new ArrayList<>();
-    private final List<Polled> channels = new ArrayList<>();
+    private final List<Polled> sources = new ArrayList<>();
     private final CountDownLatch initialised = new CountDownLatch(1);
     private final Events events = new Events();
     private boolean closed;
@@ -61,7 +66,11 @@ public final class HostMount implements AutoCloseable {
             Reactor home,
             FuseSession session,
             ChangeFeed changes,
-            boolean isShared) {
+            boolean isShared,
+            int device,
+            KernelQueues rings) {
+        this.device = device;
+        this.rings = rings;
         this.config = config;
         this.mountPoint = mountPoint;
         this.home = home;
@@ -86,10 +95,14 @@ public final class HostMount implements AutoCloseable {
             List<Reactor> reactors)
             throws IOException, InterruptedException {
         MountPoint mountPoint = MountPoint.at(config.directory());
-        Reactor home = fileSystem.home();
-        FuseSession session =
-                home.ask(() -> new FuseSession(fileSystem, fileSystem.attach(rootInode), options, changes));
-        HostMount mount = new HostMount(config, mountPoint, home, session, changes, options.invalidateChangedData());
+        int device = FuseDevice.open();
+        HostMount mount;
+        try {
+            mount = attach(config, mountPoint, device, fileSystem, rootInode, options, changes, reactors);
+        } catch (InterruptedException | RuntimeException e) {
+            Libc.close(device);
+            throw e;
+        }
         try {
             mount.open(reactors);
         } catch (IOException | InterruptedException | RuntimeException e) {
@@ -99,25 +112,36 @@ public final class HostMount implements AutoCloseable {
         return mount;
     }
 
+    private static HostMount attach(
+            Config config,
+            MountPoint mountPoint,
+            int device,
+            FileSystem fileSystem,
+            long rootInode,
+            FuseOptions options,
+            ChangeFeed changes,
+            List<Reactor> reactors)
+            throws InterruptedException {
+        boolean isShared = options.invalidateChangedData();
+        int entries = isShared ? UringQueue.ENTRIES_WITH_LOCKS : UringQueue.ENTRIES;
+        KernelQueues rings =
+                config.uring() ? KernelQueues.open(device, entries, reactors) : KernelQueues.none("uring=off");
+        FuseOptions local = options.onThisHost(rings.areThere());
+        Reactor home = fileSystem.home();
+        FuseSession session = home.ask(() -> new FuseSession(fileSystem, fileSystem.attach(rootInode), local, changes));
+        return new HostMount(config, mountPoint, home, session, changes, isShared, device, rings);
+    }
+
     private synchronized void open(List<Reactor> reactors) throws IOException, InterruptedException {
-        int first = FuseDevice.open();
-        fds.add(first);
-        mountPoint.mount(first, config.name(), config.privileged());
-        while (fds.size() < config.channels()) {
-            fds.add(FuseDevice.cloneOf(first));
-        }
-        for (int i = 0; i < fds.size(); i++) {
-            Reactor reactor = reactors.get(i % reactors.size());
-            int fd = fds.get(i);
-            channels.add(reactor.ask(() -> {
-                FuseChannel channel = new FuseChannel(events, fd, session, reactor);
-                reactor.addWakeFd(fd);
-                reactor.addPoller(channel);
-                return new Polled(reactor, channel);
-            }));
-        }
+        fds.add(device);
+        List<KernelQueues.Polled> queues = rings.attach(events, session);
+        queues.forEach(q -> sources.add(new Polled(q.reactor(), q.queue())));
+        mountPoint.mount(device, config.name(), config.privileged());
+        Reactor first = reactors.get(0);
+        FuseChannel channel = first.ask(() -> new FuseChannel(events, device, session, first));
+        add(first, channel);
         if (isShared) {
-            Invalidator told = new Invalidator(config.name(), session, first);
+            Invalidator told = new Invalidator(config.name(), session, device);
             invalidator = told;
             told.start();
             changes.subscribe(session, told);
@@ -127,6 +151,52 @@ public final class HostMount implements AutoCloseable {
             throw new HostMountException(
                     mountPoint.directory() + ": the kernel and vhostfs did not agree on FUSE within "
                             + INIT_TIMEOUT_SECONDS + " s; remedy: Linux 5.4 or newer");
+        }
+        if ((session.initFlags() & FuseConstants.FUSE_OVER_IO_URING) != 0 && register(queues)) {
+            LOG.info("{}: requests come through io_uring", events.describe());
+            first.ask(() -> {
+                channel.besideQueues();
+                return true;
+            });
+        } else {
+            LOG.info("{}: requests come by read(2); {}", events.describe(), rings.whyNone());
+            addChannels(reactors);
+        }
+    }
+
+    private void add(Reactor reactor, RequestSource source) throws InterruptedException {
+        sources.add(new Polled(reactor, source));
+        start(reactor, source);
+    }
+
+    private static void start(Reactor reactor, RequestSource source) throws InterruptedException {
+        reactor.ask(() -> {
+            reactor.addWakeFd(source.wakeFd());
+            reactor.addPoller(source);
+            return true;
+        });
+    }
+
+    /** Hands the queues to the kernel; false when it goes on without them, since it did not take all. */
+    private boolean register(List<KernelQueues.Polled> queues) throws InterruptedException {
+        int refused = 0;
+        for (KernelQueues.Polled polled : queues) {
+            start(polled.reactor(), polled.queue());
+            int status = polled.reactor().ask(polled.queue()::register);
+            refused = refused != 0 ? refused : status;
+        }
+        if (refused != 0) {
+            LOG.warn("{}: io_uring: {}", events.describe(), Errno.name(refused));
+        }
+        return refused == 0;
+    }
+
+    private void addChannels(List<Reactor> reactors) throws IOException, InterruptedException {
+        while (fds.size() < config.channels()) {
+            Reactor reactor = reactors.get(fds.size() % reactors.size());
+            int fd = FuseDevice.cloneOf(device);
+            fds.add(fd);
+            add(reactor, reactor.ask(() -> new FuseChannel(events, fd, session, reactor)));
         }
     }
 
@@ -144,23 +214,25 @@ public final class HostMount implements AutoCloseable {
         closed = true;
         try {
             changes.unsubscribe(session);
-            mountPoint.unmount(List.copyOf(fds));
+            List<Integer> held = new ArrayList<>(fds);
+            held.addAll(rings.fds());
+            mountPoint.unmount(held);
             if (invalidator != null) {
                 invalidator.stop();
             }
-            stopChannels();
+            stopSources();
         } catch (InterruptedException e) {
             LOG.warn("{}: interrupted while it was being unmounted", events.describe());
             Thread.currentThread().interrupt();
         }
     }
 
-    /** First nothing is read, then whatever waits for something else ends with the session, then all is answered. */
-    private void stopChannels() throws InterruptedException {
-        CountDownLatch drained = new CountDownLatch(channels.size());
-        for (Polled polled : channels) {
+    /** First nothing is taken, then whatever waits for something else ends with the session, then all is answered. */
+    private void stopSources() throws InterruptedException {
+        CountDownLatch drained = new CountDownLatch(sources.size());
+        for (Polled polled : sources) {
             polled.reactor().ask(() -> {
-                polled.channel().drain(drained::countDown);
+                polled.source().drain(drained::countDown);
                 return true;
             });
         }
@@ -169,19 +241,19 @@ public final class HostMount implements AutoCloseable {
             return true;
         });
         drained.await();
-        for (Polled polled : channels) {
+        for (Polled polled : sources) {
             polled.reactor().ask(() -> {
-                polled.reactor().removePoller(polled.channel());
-                polled.reactor().removeWakeFd(polled.channel().fd());
-                polled.channel().free();
+                polled.reactor().removePoller(polled.source());
+                polled.reactor().removeWakeFd(polled.source().wakeFd());
+                polled.source().free();
                 return true;
             });
         }
         fds.forEach(Libc::close);
     }
 
-    /** Told by channels, on their reactors. */
-    private final class Events implements FuseChannel.Owner {
+    /** Told by sources, on their reactors. */
+    private final class Events implements RequestSource.Owner {
         private final AtomicBoolean disconnected = new AtomicBoolean();
 
         @Override

@@ -68,7 +68,9 @@ final class MountPoint {
         if (entry == null || !entry.type().equals(TYPE)) {
             return false;
         }
-        if (FileStatus.ofPath(directory.toString()).errno() != -Errno.ENOTCONN) {
+        int errno = FileStatus.ofPath(directory.toString()).errno();
+        // ECONNABORTED: queues of io_uring end later than their process, and the kernel has only now noticed.
+        if (errno != -Errno.ENOTCONN && errno != -Errno.ECONNABORTED) {
             throw new HostMountException(directory + " is the mount of a target that runs; remedy: stop that one, or"
                     + " give another directory");
         }
@@ -109,12 +111,12 @@ final class MountPoint {
      * Unmounts, wherever the file system was moved or bound to. What is busy is written back and detached: it is no longer
      * seen, and ends for those that have files open there as soon as the channels close.
      *
-     * @param channels file descriptors of the channels, which go on answering meanwhile
+     * @param fds file descriptors of what answers requests, and goes on with it meanwhile
      */
-    void unmount(List<Integer> channels) throws InterruptedException {
+    void unmount(List<Integer> fds) throws InterruptedException {
         Thread thread = Thread.ofPlatform().name("unmount").start(() -> {
             if (Libc.unshare(LibcConstants.CLONE_FILES) == 0) {
-                for (int fd : channels) {
+                for (int fd : fds) {
                     Libc.close(fd);
                 }
             }

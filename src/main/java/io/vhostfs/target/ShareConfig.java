@@ -13,6 +13,7 @@ import org.jspecify.annotations.Nullable;
  * @param fd an inherited listening or connected socket, instead of {@code socket}; -1 when there is none
  * @param mount the directory of this host where the share is mounted; null when it is not
  * @param privileged whether set-user-ID bits and device files mean something in that mount
+ * @param uring whether that mount's requests come through io_uring where the kernel has that
  * @param device the name of its block device; empty when there is only one
  * @param root absolute path of the shared directory within the file system
  * @param mode how clients may cache
@@ -24,6 +25,7 @@ public record ShareConfig(
         int fd,
         @Nullable Path mount,
         boolean privileged,
+        boolean uring,
         String device,
         String root,
         Mode mode,
@@ -44,7 +46,7 @@ public record ShareConfig(
 
     /**
      * Reads {@code tag=T,socket=PATH[,bdev=NAME][,root=/sub][,mode=exclusive|shared][,queues=N]}, with {@code
-     * mount=DIR[,privileged=on]} instead of or beside the socket.
+     * mount=DIR[,privileged=on][,uring=auto|off]} instead of or beside the socket.
      */
     public static ShareConfig parse(String text) {
         KeyValues values = new KeyValues("share", text);
@@ -62,7 +64,8 @@ public record ShareConfig(
         if (!hasGuest && mount == null) {
             throw values.wrong("socket=, fd= or mount= is needed");
         }
-        boolean privileged = privileged(values, mount);
+        boolean privileged = ofMount(values, mount, "privileged", "off", "on");
+        boolean uring = !ofMount(values, mount, "uring", "auto", "off");
         String root = values.take("root", "/");
         if (!root.startsWith("/")) {
             throw values.wrong("root= must be an absolute path within the store");
@@ -70,8 +73,8 @@ public record ShareConfig(
         Mode mode = mode(values, hasGuest && mount != null);
         int queues = values.takeInt("queues", 1, 1, MAX_QUEUES);
         String device = values.take("bdev", "");
-        values.expectEmpty("tag, socket, fd, mount, privileged, bdev, root, mode, queues");
-        return new ShareConfig(tag, socket, fd, mount, privileged, device, root, mode, queues);
+        values.expectEmpty("tag, socket, fd, mount, privileged, uring, bdev, root, mode, queues");
+        return new ShareConfig(tag, socket, fd, mount, privileged, uring, device, root, mode, queues);
     }
 
     private static @Nullable Path path(KeyValues values, String key) {
@@ -79,15 +82,16 @@ public record ShareConfig(
         return path.isEmpty() ? null : Path.of(path);
     }
 
-    private static boolean privileged(KeyValues values, @Nullable Path mount) {
-        String text = values.take("privileged", "off");
-        if (!text.equals("off") && !text.equals("on")) {
-            throw values.wrong("privileged= is on or off, not '" + text + "'");
+    /** Whether a key that only means something for a mount has its other value instead of its usual one. */
+    private static boolean ofMount(KeyValues values, @Nullable Path mount, String key, String usual, String other) {
+        String text = values.take(key, usual);
+        if (!text.equals(usual) && !text.equals(other)) {
+            throw values.wrong(key + "= is " + usual + " or " + other + ", not '" + text + "'");
         }
-        if (text.equals("on") && mount == null) {
-            throw values.wrong("privileged= says something about mount=, which is not there");
+        if (text.equals(other) && mount == null) {
+            throw values.wrong(key + "= says something about mount=, which is not there");
         }
-        return text.equals("on");
+        return text.equals(other);
     }
 
     /** A guest and this host are two clients: only {@code shared} is true of them. */

@@ -105,10 +105,10 @@ public final class Target implements AutoCloseable {
         MountedStore store = storeOf(share);
         long root = store.resolveDirectory(share.root());
         mounts.add(HostMount.start(
-                new HostMount.Config(share.tag(), share.mount(), share.queues(), share.privileged()),
+                new HostMount.Config(share.tag(), share.mount(), share.queues(), share.privileged(), share.uring()),
                 store.fileSystem(),
                 root,
-                VirtioFsDevice.optionsOf(share).onThisHost(),
+                VirtioFsDevice.optionsOf(share),
                 store.changes(),
                 fromHome(store.fileSystem().home())));
     }

@@ -45,6 +45,7 @@ public final class Ring implements AutoCloseable {
     private final long sqTailAddress;
     private final long sqFlagsAddress;
     private final long sqesAddress;
+    private final int sqeBytes;
     private final long cqHeadAddress;
     private final long cqTailAddress;
     private final long cqFlagsAddress;
@@ -68,24 +69,38 @@ public final class Ring implements AutoCloseable {
      * @throws UringException when the host gives none
      */
     public static Ring open(int entries) throws UringException {
+        return openInBestMode(entries, 0);
+    }
+
+    /**
+     * The same with submission entries of 128 bytes, of which 80 are a command's own ({@link
+     * UringConstants#IORING_OP_URING_CMD}; Linux 5.19).
+     *
+     * @throws UringException when the host gives none
+     */
+    public static Ring openForCommands(int entries) throws UringException {
+        return openInBestMode(entries, IORING_SETUP_SQE128);
+    }
+
+    private static Ring openInBestMode(int entries, int setupFlags) throws UringException {
         if (Thread.currentThread().isVirtual()) {
-            return open(entries, INTERRUPTING);
+            return open(entries, INTERRUPTING | setupFlags);
         }
         try {
-            return open(entries, DEFERRED);
+            return open(entries, DEFERRED | setupFlags);
         } catch (UringException e) {
             if (e.errno() != Errno.EINVAL) {
                 throw e;
             }
         }
         try {
-            return open(entries, COOPERATIVE);
+            return open(entries, COOPERATIVE | setupFlags);
         } catch (UringException e) {
             if (e.errno() != Errno.EINVAL) {
                 throw e;
             }
         }
-        return open(entries, INTERRUPTING);
+        return open(entries, INTERRUPTING | setupFlags);
     }
 
     static Ring open(int entries, int setupFlags) throws UringException {
@@ -113,6 +128,7 @@ public final class Ring implements AutoCloseable {
         long rings;
         long ringsBytes;
         long sqes;
+        int sqeBytes;
         long sqesBytes;
         int eventFd = -1;
 
@@ -134,7 +150,9 @@ public final class Ring implements AutoCloseable {
                     + (long) cqEntries * IO_URING_CQE_SIZE;
             ringsBytes = Math.max(arrayEnd, cqesEnd);
             rings = map(ringsBytes, IORING_OFF_SQ_RING);
-            sqesBytes = (long) sqEntries * IO_URING_SQE_SIZE;
+            boolean isWide = (Memory.getInt(params + IO_URING_PARAMS_FLAGS_OFFSET) & IORING_SETUP_SQE128) != 0;
+            sqeBytes = isWide ? 2 * IO_URING_SQE_SIZE : IO_URING_SQE_SIZE;
+            sqesBytes = (long) sqEntries * sqeBytes;
             sqes = map(sqesBytes, IORING_OFF_SQES);
             eventFd = Libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
             if (eventFd < 0) {
@@ -178,6 +196,7 @@ public final class Ring implements AutoCloseable {
         ringsAddress = mappings.rings;
         ringsBytes = mappings.ringsBytes;
         sqesAddress = mappings.sqes;
+        sqeBytes = mappings.sqeBytes;
         entries = Memory.getInt(params + IO_URING_PARAMS_SQ_ENTRIES_OFFSET);
         sqMask = entries - 1;
         cqMask = Memory.getInt(params + IO_URING_PARAMS_CQ_ENTRIES_OFFSET) - 1;
@@ -197,6 +216,11 @@ public final class Ring implements AutoCloseable {
             Memory.putInt(array + (long) i * Integer.BYTES, i);
         }
         Memory.putIntRelease(cqFlagsAddress, IORING_CQ_EVENTFD_DISABLED);
+    }
+
+    /** Its file descriptor, for who copies the table of files and must not keep the ring open. */
+    public int fd() {
+        return fd;
     }
 
     /** How many requests may be in flight at once. */
@@ -226,9 +250,9 @@ public final class Ring implements AutoCloseable {
         if (unsubmitted() == entries) {
             return 0;
         }
-        long sqe = sqesAddress + (long) (sqTail & sqMask) * IO_URING_SQE_SIZE;
+        long sqe = sqesAddress + (long) (sqTail & sqMask) * sqeBytes;
         sqTail++;
-        for (int i = 0; i < IO_URING_SQE_SIZE; i += Long.BYTES) {
+        for (int i = 0; i < sqeBytes; i += Long.BYTES) {
             Memory.putLong(sqe + i, 0);
         }
         return sqe;
@@ -267,8 +291,7 @@ public final class Ring implements AutoCloseable {
         }
         sqTail--;
         Memory.putIntRelease(sqTailAddress, sqTail);
-        return Memory.getLong(
-                sqesAddress + (long) (sqTail & sqMask) * IO_URING_SQE_SIZE + IO_URING_SQE_USER_DATA_OFFSET);
+        return Memory.getLong(sqesAddress + (long) (sqTail & sqMask) * sqeBytes + IO_URING_SQE_USER_DATA_OFFSET);
     }
 
     /** Address of the oldest completion entry, valid until {@link #completionTaken}; 0 when there is none. */
@@ -315,7 +338,7 @@ public final class Ring implements AutoCloseable {
         open = false;
         // The kernel takes a closed ring down in its own time; the file must be free when this returns.
         Libc.ioUringRegister(fd, IORING_UNREGISTER_FILES, 0, 0);
-        Libc.munmap(sqesAddress, (long) entries * IO_URING_SQE_SIZE);
+        Libc.munmap(sqesAddress, (long) entries * sqeBytes);
         Libc.munmap(ringsAddress, ringsBytes);
         Libc.close(fd);
         Libc.close(eventFd);

@@ -5,6 +5,7 @@ public final class UringConstants {
     public static final int IORING_SETUP_SUBMIT_ALL = 1 << 7;
     public static final int IORING_SETUP_COOP_TASKRUN = 1 << 8;
     public static final int IORING_SETUP_TASKRUN_FLAG = 1 << 9;
+    public static final int IORING_SETUP_SQE128 = 1 << 10;
     public static final int IORING_SETUP_SINGLE_ISSUER = 1 << 12;
     public static final int IORING_SETUP_DEFER_TASKRUN = 1 << 13;
     public static final int IORING_FEAT_SINGLE_MMAP = 1 << 0;
@@ -26,6 +27,7 @@ public final class UringConstants {
     public static final int IORING_OP_FALLOCATE = 17;
     public static final int IORING_OP_READ = 22;
     public static final int IORING_OP_WRITE = 23;
+    public static final int IORING_OP_URING_CMD = 46;
     public static final int IORING_FSYNC_DATASYNC = 1 << 0;
     public static final int IOSQE_FIXED_FILE = 1 << 0;
 
@@ -52,11 +54,13 @@ public final class UringConstants {
     public static final int IO_URING_SQE_FLAGS_OFFSET = 1;
     public static final int IO_URING_SQE_FD_OFFSET = 4;
     public static final int IO_URING_SQE_OFF_OFFSET = 8;
+    public static final int IO_URING_SQE_CMD_OP_OFFSET = 8;
     public static final int IO_URING_SQE_ADDR_OFFSET = 16;
     public static final int IO_URING_SQE_LEN_OFFSET = 24;
     public static final int IO_URING_SQE_RW_FLAGS_OFFSET = 28;
     public static final int IO_URING_SQE_FSYNC_FLAGS_OFFSET = 28;
     public static final int IO_URING_SQE_USER_DATA_OFFSET = 32;
+    public static final int IO_URING_SQE_CMD_OFFSET = 48;
 
     public static final int IO_URING_CQE_SIZE = 16;
     public static final int IO_URING_CQE_USER_DATA_OFFSET = 0;

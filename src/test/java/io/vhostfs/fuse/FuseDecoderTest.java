@@ -649,6 +649,7 @@ class FuseDecoderTest {
                 o.maxWriteBytes(),
                 o.maxReadaheadBytes(),
                 o.maxBackground(),
+                false,
                 false));
         client.init().ok();
     }

@@ -80,6 +80,15 @@ class FuseSessionTest {
     }
 
     @Test
+    void takesRequestsThroughIoUringOnlyWhereThereAreRings() {
+        assertEquals(0, flags(client.init().ok()) & FUSE_OVER_IO_URING);
+        client = client(FuseOptions.exclusive().onThisHost(false));
+        assertEquals(0, flags(client.init().ok()) & FUSE_OVER_IO_URING);
+        client = client(FuseOptions.exclusive().onThisHost(true));
+        assertEquals(FUSE_OVER_IO_URING, flags(client.init().ok()) & FUSE_OVER_IO_URING);
+    }
+
+    @Test
     void takesNoFlagThatWasNotOffered() {
         assertEquals(0, flags(client.init(7, 38, 0).ok()));
         long some = FUSE_ASYNC_READ | FUSE_INIT_EXT | FUSE_ALLOW_IDMAP | FUSE_SECURITY_CTX;

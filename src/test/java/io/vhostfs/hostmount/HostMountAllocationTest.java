@@ -8,15 +8,22 @@ import io.vhostfs.target.DeviceConfig;
 import io.vhostfs.target.ShareConfig;
 import io.vhostfs.target.Target;
 import io.vhostfs.target.TargetConfig;
+import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.List;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Requests of a warm mount make no garbage. What uses the mount is another process. */
 @Tag("hostmount")
+@ParameterizedClass
+@EnumSource(MountMode.class)
 class HostMountAllocationTest {
     private static final int REQUESTS = 10_000;
     private static final int ROUNDS = 20;
@@ -24,8 +31,16 @@ class HostMountAllocationTest {
     /** What the compiler may leave: far below one object per request. */
     private static final long TOLERATED_BYTES = REQUESTS;
 
+    @Parameter
+    MountMode mode = MountMode.READ;
+
     @TempDir
     Path directory;
+
+    @AfterAll
+    static void restoreTheKernelsParameter() throws IOException {
+        MountMode.restore();
+    }
 
     private void assertNoGarbage(String workload) throws Exception {
         ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
@@ -49,7 +64,7 @@ class HostMountAllocationTest {
                 "",
                 IdlePolicy.ADAPTIVE,
                 List.of(DeviceConfig.parse("malloc:128M")),
-                List.of(ShareConfig.parse("tag=t,mode=shared,mount=" + directory)),
+                List.of(ShareConfig.parse("tag=t,mode=shared,mount=" + directory + mode.option())),
                 true);
         try (Target target = Target.start(config)) {
             assertNotNull(target);

@@ -21,18 +21,27 @@ import java.util.Arrays;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** System calls that Java has no name for, on a mount; needs root. */
 @Tag("hostmount")
+@ParameterizedClass
+@EnumSource(MountMode.class)
 class HostMountCallsTest {
     private static final int O_TMPFILE = 0x400000 | LibcConstants.O_DIRECTORY;
     private static final int AT_SYMLINK_FOLLOW = 0x400;
     private static final int HANDLE_BYTES = 128;
+
+    @Parameter
+    MountMode mode = MountMode.READ;
 
     @TempDir
     Path directory;
@@ -43,6 +52,11 @@ class HostMountCallsTest {
     void makeMountPoint() throws IOException {
         mount = Files.createDirectory(directory.toRealPath().resolve("mount"));
         Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
+    }
+
+    @AfterAll
+    static void restoreTheKernelsParameter() throws IOException {
+        MountMode.restore();
     }
 
     @AfterEach
@@ -58,7 +72,7 @@ class HostMountCallsTest {
                 "--bdev",
                 "file:" + directory.resolve("store") + ",size=256M",
                 "--share",
-                "tag=t,mount=" + mount);
+                "tag=t,mount=" + mount + mode.option());
     }
 
     private static int open(Path path, int flags) {
@@ -190,9 +204,9 @@ class HostMountCallsTest {
                 "--bdev",
                 "malloc:64M",
                 "--share",
-                "tag=t,mode=shared,mount=" + mount,
+                "tag=t,mode=shared,mount=" + mount + mode.option(),
                 "--share",
-                "tag=u,mode=shared,mount=" + second)) {
+                "tag=u,mode=shared,mount=" + second + mode.option())) {
             Path here = Files.createFile(mount.resolve("file"));
             Path there = second.resolve("file");
             try (FileChannel a = FileChannel.open(here, StandardOpenOption.READ, StandardOpenOption.WRITE);

@@ -16,16 +16,17 @@ final class ShareConfigTest {
         ShareConfig share = ShareConfig.parse("tag=home,socket=/run/h.sock");
         assertEquals(
                 new ShareConfig(
-                        "home", Path.of("/run/h.sock"), -1, null, false, "", "/", ShareConfig.Mode.EXCLUSIVE, 1),
+                        "home", Path.of("/run/h.sock"), -1, null, false, true, "", "/", ShareConfig.Mode.EXCLUSIVE, 1),
                 share);
     }
 
     @Test
     void shouldReadEveryKey() {
         ShareConfig share =
-                ShareConfig.parse("queues=4,mode=shared,root=/a/b,bdev=d,fd=7,tag=t,mount=/m,privileged=on");
+                ShareConfig.parse("queues=4,mode=shared,root=/a/b,bdev=d,fd=7,tag=t,mount=/m,privileged=on,uring=off");
         assertEquals(
-                new ShareConfig("t", null, 7, Path.of("/m"), true, "d", "/a/b", ShareConfig.Mode.SHARED, 4), share);
+                new ShareConfig("t", null, 7, Path.of("/m"), true, false, "d", "/a/b", ShareConfig.Mode.SHARED, 4),
+                share);
     }
 
     @Test
@@ -48,7 +49,9 @@ final class ShareConfigTest {
                 "tag=t,socket=/s,mount=/m,mode=exclusive | two clients",
                 "tag=t,fd=3,mount=/m,mode=exclusive | two clients",
                 "tag=t,socket=/s,privileged=on | mount=",
-                "tag=t,mount=/m,privileged=yes | on or off",
+                "tag=t,mount=/m,privileged=yes | off or on",
+                "tag=t,mount=/m,uring=on | auto or off",
+                "tag=t,socket=/s,uring=off | mount=",
                 "tag=t,socket=/s,mode=both | exclusive or shared",
                 "tag=t,socket=/s,queues=0 | 1 to 64",
                 "tag=t,socket=/s,queues=x | 1 to 64",

@@ -44,7 +44,7 @@ class RingTest {
     }
 
     @ParameterizedTest
-    @ValueSource(ints = {Ring.DEFERRED, Ring.COOPERATIVE, Ring.INTERRUPTING})
+    @ValueSource(ints = {Ring.DEFERRED, Ring.COOPERATIVE, Ring.INTERRUPTING, Ring.DEFERRED | IORING_SETUP_SQE128})
     void completesEachEntryOnceOverManyTimesRoundTheRing(int mode) throws UringException {
         try (Ring ring = Ring.open(8, mode)) {
             BitSet seen = new BitSet();
