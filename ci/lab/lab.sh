@@ -65,7 +65,7 @@ slow_drive() { # commands time out, cannot be aborted, the controller is reset; 
   [ $code = 0 ] && contains "timeouts [1-9]" && contains "resets [1-9]"
 }
 unplugged() { # while requests run
-  lab LabIo nvme:$plugged 2000000 tolerant > /tmp/output 2>&1 & program=$!
+  lab LabIo nvme:$plugged 2000000 tolerant 16 > /tmp/output 2>&1 & program=$!
   for i in $(seq 600); do grep -q "in blocks of" /tmp/output && break; usleep 200000; done
   sleep 3
   echo "device_del plugged" > /dev/port.d/monitor

@@ -5,8 +5,8 @@ import io.vhostfs.reactor.Reactor;
 /**
  * A block device: its properties, and a channel per reactor through which requests go.
  *
- * <p>Invariant: properties do not change while the device is open, but for a capacity that grows. Opened, closed and asked on any thread; {@link
- * #openChannel} and the channel itself belong to the reactor's thread.
+ * <p>Invariant: properties do not change while the device is open, but for a capacity that grows. Opened, closed and
+ * asked on any thread; {@link #openChannel} and the channel itself belong to the reactor's thread.
  */
 public interface BlockDevice extends AutoCloseable {
     /** What names it in messages: {@code malloc:64M}, {@code file:/srv/store}. */
@@ -21,6 +21,11 @@ public interface BlockDevice extends AutoCloseable {
     /** Asks how large the device is now; a device that shrank keeps its capacity, and requests behind its end fail. */
     default long refreshCapacity() {
         return capacityBytes();
+    }
+
+    /** What it has counted so far, for people, in one line; empty when it counts nothing. */
+    default String counters() {
+        return "";
     }
 
     /** Whether a completed write may be lost in a power cut before a flush. */

@@ -404,7 +404,7 @@ final class NvmeChannel implements BlockChannel, Poller, QueuePair.Owner {
     @Override
     public boolean prepareToSleep() {
         // Without interrupts a command that is under way keeps the reactor awake: it takes microseconds.
-        return inFlight == 0 || (interruptFd >= 0 && !pair.hasUntold() && !pair.hasCompletions());
+        return !pair.hasUntold() && (inFlight == 0 || (interruptFd >= 0 && !pair.hasCompletions()));
     }
 
     @Override
@@ -419,6 +419,8 @@ final class NvmeChannel implements BlockChannel, Poller, QueuePair.Owner {
             return controller.isEndedByFault();
         }
         LOG.error("{}: the owner of a request threw when that completed", device.name(), thrown);
+        // What it threw through had not got to that.
+        pump();
         return true;
     }
 

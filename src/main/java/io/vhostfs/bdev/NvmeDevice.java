@@ -24,7 +24,7 @@ public final class NvmeDevice implements BlockDevice {
     private final Runnable onClose;
     private final int blockSize;
     private final int blockShift;
-    private final long capacityBytes;
+    private volatile long capacityBytes;
     private final int maxTransferBytes;
     private final boolean volatileCache;
     private final boolean writeZeroes;
@@ -130,6 +130,21 @@ public final class NvmeDevice implements BlockDevice {
     @Override
     public long capacityBytes() {
         return capacityBytes;
+    }
+
+    /** The controller says when a namespace has grown; in use none shrinks. */
+    @Override
+    public long refreshCapacity() {
+        controller.namespaces().stream()
+                .filter(n -> n.nsid() == nsid())
+                .forEach(n -> capacityBytes = Math.max(capacityBytes, n.capacityBytes()));
+        return capacityBytes;
+    }
+
+    /** Those of its controller, which its other namespaces share. */
+    @Override
+    public String counters() {
+        return controller.state() + controller.deathReason() + "; " + controller.summary();
     }
 
     @Override

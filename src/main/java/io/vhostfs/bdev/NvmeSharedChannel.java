@@ -1,5 +1,6 @@
 package io.vhostfs.bdev;
 
+import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Message;
 import io.vhostfs.reactor.Reactor;
 import java.util.Objects;
@@ -53,6 +54,13 @@ final class NvmeSharedChannel implements BlockChannel {
             int result = lender.submitFor(device, this);
             if (result != PENDING) {
                 onComplete(result);
+            }
+        }
+
+        @Override
+        public void onFailure(Throwable thrown) {
+            if (!back) {
+                onComplete(-Errno.EIO);
             }
         }
 

@@ -78,7 +78,7 @@ public final class NvmeController implements AutoCloseable {
     private boolean released;
     private @Nullable Thread watcher;
     private @Nullable ControllerInfo info;
-    private List<NamespaceInfo> namespaces = List.of();
+    private volatile List<NamespaceInfo> namespaces = List.of();
     private boolean volatileCache;
 
     /**
@@ -164,6 +164,12 @@ public final class NvmeController implements AutoCloseable {
 
     public DmaSpace dma() {
         return transport.dma();
+    }
+
+    /** What was transferred and what went wrong so far, in one line. */
+    public String summary() {
+        return "zero-copy bytes %d, bounced bytes %d, memory mapped %d bytes, not mapped %d; %s"
+                .formatted(zeroCopyBytes(), bouncedBytes(), dma().mappedBytes(), dma().unmappedBytes(), counters);
     }
 
     /** An eventfd that becomes readable with a completion on this pair; -1 when completions raise no interrupts. */
@@ -438,6 +444,7 @@ public final class NvmeController implements AutoCloseable {
         List<NamespaceInfo> now = admin.identifyNamespaces(info());
         try {
             checkFormats(now);
+            namespaces = now;
             LOG.info("{}: its namespaces are now {}", name, now);
         } catch (NvmeException e) {
             die(e.getMessage());
@@ -529,12 +536,7 @@ public final class NvmeController implements AutoCloseable {
             }
             boolean live = state == State.LIVE;
             state = State.CLOSED;
-            LOG.info(
-                    "{}: closed; zero-copy bytes {}, bounced bytes {}; {}",
-                    name,
-                    zeroCopyBytes(),
-                    bouncedBytes(),
-                    counters);
+            LOG.info("{}: closed; {}", name, summary());
             if (live && !registers.shutDown(options.adminTimeoutNs())) {
                 LOG.warn("{}: does not say that its cache is safe; do not cut its power yet", name);
             }

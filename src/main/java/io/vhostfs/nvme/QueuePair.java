@@ -46,6 +46,11 @@ public final class QueuePair {
     /** A command's time is counted in this many ticks. */
     private static final int TICKS_PER_TIMEOUT = 4;
 
+    private static final int STOP = 1;
+    private static final int RESUME = 2;
+    private static final int DIE = 3;
+    private static final int ORDER_STEP = 4;
+
     private static final byte FREE = 0;
     private static final byte TAKEN = 1;
     private static final byte ACTIVE = 2;
@@ -62,9 +67,13 @@ public final class QueuePair {
     private int sqTail;
     private int sqTailTold;
     private int cqHead;
+    private int cqHeadTold;
     private int phase;
     private boolean running;
     private boolean dead;
+    /** The last order that was obeyed. */
+    private int obeyed;
+
     private int tick;
     private final int[] startedTick;
     private final byte[] retries;
@@ -94,8 +103,11 @@ public final class QueuePair {
     private final MemoryPool bounce;
     private final DataPointer dataPointer;
 
-    /** Grows with each change of hands: a message for an earlier holder has no effect. */
-    private int generation;
+    /**
+     * What the controller wants: one of the constants, plus {@link #ORDER_STEP} for each order before. Polled, so that an order
+     * cannot be lost; an order that was not obeyed yet is replaced by the next.
+     */
+    private volatile int order;
 
     private long zeroCopyBytes;
     private long bouncedBytes;
@@ -254,6 +266,9 @@ public final class QueuePair {
 
     /** Takes completions, then hands over what was submitted; returns the completions. */
     public int poll() {
+        if (order != obeyed) {
+            obey();
+        }
         if (!running) {
             return 0;
         }
@@ -273,7 +288,7 @@ public final class QueuePair {
             onCompletion(dw3 & 0xffff, dw3 >>> 17);
         }
         if (running) {
-            ringDoorbells(done);
+            ringDoorbells();
         }
         return done;
     }
@@ -326,9 +341,10 @@ public final class QueuePair {
         }
     }
 
-    private void ringDoorbells(int completions) {
-        if (completions != 0) {
-            ring(cqDoorbell, cqShadow, cqEventIndex, cqHead, (cqHead - completions) & (entries - 1));
+    private void ringDoorbells() {
+        if (cqHead != cqHeadTold) {
+            ring(cqDoorbell, cqShadow, cqEventIndex, cqHead, cqHeadTold);
+            cqHeadTold = cqHead;
         }
         if (sqTail != sqTailTold) {
             ring(sqDoorbell, sqShadow, sqEventIndex, sqTail, sqTailTold);
@@ -355,9 +371,9 @@ public final class QueuePair {
         return running && (dw3 >>> 16 & 1) == phase;
     }
 
-    /** Whether {@link #poll} would hand something over. */
+    /** Whether {@link #poll} would hand something over, or obey the controller. */
     public boolean hasUntold() {
-        return running && sqTail != sqTailTold;
+        return order != obeyed || (running && sqTail != sqTailTold);
     }
 
     private void onTick() {
@@ -385,7 +401,7 @@ public final class QueuePair {
 
     /** Makes the pair a reactor's; it runs unless the controller is being reset. */
     void attach(Reactor newReactor, Owner newOwner, long timeoutNs, boolean live) {
-        generation++;
+        obeyed = order;
         reactor = newReactor;
         owner = newOwner;
         tickNs = Math.max(1, timeoutNs / TICKS_PER_TIMEOUT);
@@ -401,7 +417,7 @@ public final class QueuePair {
         if (reactor != null) {
             reactor.cancel(timer);
         }
-        generation++;
+        obey();
         owner = null;
         reactor = null;
         running = false;
@@ -413,15 +429,32 @@ public final class QueuePair {
      * lock on who is attached, as the other requests.
      */
     void askToStop() {
-        Reactor attached = reactor;
-        int expected = generation;
-        if (attached != null && !stopped) {
-            attached.send(() -> {
-                if (generation == expected) {
+        if (reactor != null) {
+            give(STOP);
+        }
+    }
+
+    private void give(int newOrder) {
+        order = (order & -ORDER_STEP) + ORDER_STEP + newOrder;
+        if (reactor != null) {
+            reactor.wake();
+        }
+    }
+
+    /** Obeys what is still to be obeyed; again from the start when an owner threw. */
+    private void obey() {
+        int wanted = order;
+        if (wanted != obeyed) {
+            switch (wanted & ORDER_STEP - 1) {
+                case STOP -> {
                     running = false;
                     stopped = true;
                 }
-            });
+                case RESUME -> resume();
+                case DIE -> die();
+                default -> throw new IllegalStateException("order " + wanted);
+            }
+            obeyed = wanted;
         }
     }
 
@@ -461,14 +494,10 @@ public final class QueuePair {
 
     /** Lets the attached reactor go on: all that was in flight is sent again. */
     void askToResume() {
-        Reactor attached = reactor;
-        int expected = generation;
-        if (attached != null) {
-            attached.send(() -> {
-                if (generation == expected) {
-                    resume();
-                }
-            });
+        if (reactor != null) {
+            // From here on it may touch the queues at any moment.
+            stopped = false;
+            give(RESUME);
         }
     }
 
@@ -476,37 +505,31 @@ public final class QueuePair {
         if (dead) {
             return;
         }
+        // First what is not sent again: owners may then submit more, which goes the way of all that is active.
+        for (int slot = 0; slot < slots; slot++) {
+            if (states[slot] == ACTIVE && retries[slot] >= MAX_RETRIES) {
+                finish(slot, -Errno.EIO);
+            }
+        }
         running = true;
-        stopped = false;
         for (int slot = 0; slot < slots; slot++) {
             if (states[slot] == ACTIVE) {
                 startedTick[slot] = tick;
                 abortAsked[slot] = false;
-                if (retries[slot]++ < MAX_RETRIES) {
-                    controller.counters().replays.increment();
-                    enqueue(slot);
-                } else {
-                    finish(slot, -Errno.EIO);
-                }
+                retries[slot]++;
+                controller.counters().replays.increment();
+                enqueue(slot);
             }
         }
     }
 
     /** Ends all that is in flight with EIO, and everything that is submitted from then on. */
     void askToDie() {
-        Reactor attached = reactor;
-        int expected = generation;
-        if (attached == null) {
+        if (reactor == null) {
             dead = true;
-            return;
+        } else {
+            give(DIE);
         }
-        attached.send(() -> {
-            if (generation == expected) {
-                die();
-            } else {
-                dead = true;
-            }
-        });
     }
 
     private void die() {
@@ -529,6 +552,7 @@ public final class QueuePair {
         sqTail = 0;
         sqTailTold = 0;
         cqHead = 0;
+        cqHeadTold = 0;
         phase = 1;
         Memory.zero(cqAddress, (long) entries * NVME_CQE_BYTES);
     }

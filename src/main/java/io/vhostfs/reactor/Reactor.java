@@ -194,6 +194,14 @@ public final class Reactor {
     }
 
     /**
+     * Ends a sleep, so that pollers see what the caller published before by a volatile store; a poller that looks for it in
+     * {@link Poller#prepareToSleep} too misses nothing. Any thread.
+     */
+    public void wake() {
+        doorbell.ring();
+    }
+
+    /**
      * Runs {@code question} on the reactor and waits for its result. For control threads: it allocates and blocks.
      *
      * @throws ReactorException when called on the reactor's own thread, when the reactor ends without an answer, or, with
@@ -327,6 +335,11 @@ public final class Reactor {
         return turn.sleeps();
     }
 
+    /** Messages and timers that threw. Any thread. */
+    public long failures() {
+        return turn.failures();
+    }
+
     /**
      * The longest time that a few turns in a row ({@value #TURNS_PER_SPAN}) took, one of them busy: no turn was longer.
      * Counts what the kernel ran on the core meanwhile. Any thread.
@@ -397,7 +410,7 @@ public final class Reactor {
             try {
                 message.run();
             } catch (Throwable t) {
-                onFailure(t);
+                onMessageFailure(message, t);
             }
         }
     }
@@ -461,10 +474,23 @@ public final class Reactor {
         Message message;
         while (count < MESSAGES_PER_TURN && (message = mailbox.relaxedPoll()) != null) {
             count++;
-            message.run();
+            try {
+                message.run();
+            } catch (Throwable t) {
+                onMessageFailure(message, t);
+            }
         }
         Memory.deliverFault();
         return count;
+    }
+
+    private void onMessageFailure(Message message, Throwable thrown) {
+        onFailure(thrown);
+        try {
+            message.onFailure(thrown);
+        } catch (Throwable t) {
+            LOG.error("reactor {}: a message failed in dealing with its failure", name(), t);
+        }
     }
 
     /** Runs what is due; what these schedule in turn, however short, waits for the next turn. */
@@ -569,8 +595,8 @@ public final class Reactor {
         if (culprit != null) {
             LOG.error("reactor {}: poller {} is removed: it failed and has not dealt with it", name(), culprit, thrown);
             removePoller(culprit);
-        } else if (++turn.failures <= MAX_LOGGED_FAILURES) {
-            LOG.error("reactor {}: a message or timer failed; failure {}", name(), turn.failures, thrown);
+        } else if (turn.countFailure() <= MAX_LOGGED_FAILURES) {
+            LOG.error("reactor {}: a message or timer failed; failure {}", name(), turn.failures(), thrown);
         }
     }
 

@@ -12,6 +12,7 @@ final class ReactorTurn extends ReactorTurnFields {
     private static final VarHandle TURNS = handle("turns");
     private static final VarHandle BUSY_TURNS = handle("busyTurns");
     private static final VarHandle SLEEPS = handle("sleeps");
+    private static final VarHandle FAILURES = handle("failures");
     private static final VarHandle LONGEST_BUSY_SPAN_NS = handle("longestBusySpanNs");
 
     @SuppressWarnings("unused")
@@ -61,6 +62,15 @@ final class ReactorTurn extends ReactorTurnFields {
         return (long) BUSY_TURNS.getOpaque(this);
     }
 
+    long countFailure() {
+        FAILURES.setOpaque(this, failures + 1);
+        return failures;
+    }
+
+    long failures() {
+        return (long) FAILURES.getOpaque(this);
+    }
+
     long sleeps() {
         return (long) SLEEPS.getOpaque(this);
     }
@@ -97,7 +107,7 @@ class ReactorTurnFields extends ReactorTurnPadding {
     boolean wallClockRead;
 
     /** Failures of messages and timers. */
-    int failures;
+    long failures;
 
     /** What was thrown last and not dealt with. */
     @Nullable

@@ -100,7 +100,7 @@ final class MountedStore {
 
     /** How the store is doing. */
     TargetStatus.Store status() throws InterruptedException {
-        return new TargetStatus.Store(name, home.ask(store::status));
+        return new TargetStatus.Store(name, home.ask(store::status), device.counters());
     }
 
     /** The device error that ended all changes, with the store's name; empty when there was none. Also after {@link #close}. */

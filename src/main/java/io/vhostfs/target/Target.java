@@ -129,7 +129,8 @@ public final class Target implements AutoCloseable {
         }
         List<TargetStatus.Turns> turns = new ArrayList<>();
         for (Reactor r : reactors.all()) {
-            turns.add(new TargetStatus.Turns(r.name(), r.turns(), r.busyTurns(), r.sleeps(), r.longestBusySpanNs()));
+            turns.add(new TargetStatus.Turns(
+                    r.name(), r.turns(), r.busyTurns(), r.sleeps(), r.failures(), r.longestBusySpanNs()));
         }
         return new TargetStatus(storeStates, turns);
     }

@@ -13,8 +13,12 @@ import java.util.Locale;
  * @param reactors likewise
  */
 public record TargetStatus(List<Store> stores, List<Turns> reactors) {
-    /** A store by the name of its device. */
-    public record Store(String name, StoreStatus status) {}
+    /**
+     * A store by the name of its device.
+     *
+     * @param device what the device has counted; empty when it counts nothing
+     */
+    public record Store(String name, StoreStatus status, String device) {}
 
     /**
      * A reactor's work since it was started.
@@ -22,9 +26,10 @@ public record TargetStatus(List<Store> stores, List<Turns> reactors) {
      * @param turns turns so far
      * @param busyTurns of these, those that found something to do
      * @param sleeps times that it went to sleep
+     * @param failures messages and timers that threw: what they were about may be lost
      * @param longestSpanNs the longest time that a few turns in a row took, one of them busy: no turn was longer
      */
-    public record Turns(String name, long turns, long busyTurns, long sleeps, long longestSpanNs) {}
+    public record Turns(String name, long turns, long busyTurns, long sleeps, long failures, long longestSpanNs) {}
 
     public TargetStatus {
         stores = List.copyOf(stores);
@@ -36,15 +41,23 @@ public record TargetStatus(List<Store> stores, List<Turns> reactors) {
         StringBuilder out = new StringBuilder();
         for (Store store : stores) {
             out.append(line(store.name(), store.status())).append('\n');
+            if (!store.device().isEmpty()) {
+                out.append("device ")
+                        .append(store.name())
+                        .append(": ")
+                        .append(store.device())
+                        .append('\n');
+            }
         }
         for (Turns r : reactors) {
             out.append(String.format(
                     Locale.ROOT,
-                    "reactor %s: %d turns, %d busy, %d sleeps, longest busy span %.3f ms%n",
+                    "reactor %s: %d turns, %d busy, %d sleeps, %d failures, longest busy span %.3f ms%n",
                     r.name(),
                     r.turns(),
                     r.busyTurns(),
                     r.sleeps(),
+                    r.failures(),
                     r.longestSpanNs() / 1e6));
         }
         return out.toString();

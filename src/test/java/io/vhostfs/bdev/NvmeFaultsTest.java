@@ -42,8 +42,12 @@ class NvmeFaultsTest {
     }
 
     private static List<TestIo> writes(NvmeRig rig, BlockChannel channel, int count) {
+        return writesFrom(rig, channel, 0, count);
+    }
+
+    private static List<TestIo> writesFrom(NvmeRig rig, BlockChannel channel, int first, int count) {
         List<TestIo> all = new ArrayList<>();
-        for (int i = 0; i < count; i++) {
+        for (int i = first; i < first + count; i++) {
             TestIo io = rig.mapped(BlockIo.WRITE, i * 4096L, 4096, i * 4096L).filled(i);
             io.submitTo(channel);
             all.add(io);
@@ -200,6 +204,66 @@ class NvmeFaultsTest {
     }
 
     @Test
+    void whatIsSubmittedWhenACommandIsGivenUpIsSentOnce() throws Exception {
+        try (NvmeRig rig = new NvmeRig(DRIVE)) {
+            BlockChannel channel = rig.channel(rig.device(1));
+            rig.model.setAbortsWork(false);
+            rig.model.setScript(new Faulty(ModelScript.HOLD, new AtomicInteger(Integer.MAX_VALUE), lba -> lba == 0));
+            List<TestIo> more = new ArrayList<>();
+            TestIo poison =
+                    rig.mapped(BlockIo.WRITE, 0, 4096, 0).whenEnded(() -> more.addAll(writesFrom(rig, channel, 1, 20)));
+            poison.submitTo(channel);
+            assertEquals(-Errno.EIO, rig.await(poison));
+            long resets = rig.controller.counters().resets.sum();
+            more.forEach(io -> assertEquals(0, rig.await(io)));
+            for (int i = 0; i < 10; i++) {
+                rig.round();
+            }
+            assertEquals(20, more.size());
+            assertEquals(resets, rig.controller.counters().resets.sum());
+        }
+    }
+
+    @Test
+    void aResetRightAfterAResetFindsTheQueuesLeftAlone() throws Exception {
+        try (NvmeRig rig = new NvmeRig(DRIVE)) {
+            List<TestIo> all = writes(rig, rig.channel(rig.device(1)), 10);
+            rig.model.setFatal();
+            rig.controller.watch();
+            rig.model.setFatal();
+            rig.controller.watch();
+            all.forEach(io -> assertEquals(0, rig.await(io)));
+            for (int i = 0; i < 10; i++) {
+                rig.round();
+            }
+            assertEquals(2, rig.controller.counters().resets.sum());
+            assertEquals(10, rig.controller.counters().replays.sum());
+            expectStored(rig, 10);
+        }
+    }
+
+    @Test
+    void anOwnerThatThrowsTakesNoOtherRequestWithIt() throws Exception {
+        try (NvmeRig rig = new NvmeRig(DRIVE, NvmeRig.OPTIONS.withQueueEntries(4))) {
+            BlockChannel channel = rig.channel(rig.device(1));
+            List<TestIo> all = writes(rig, channel, 20);
+            all.forEach(io -> io.whenEnded(() -> {
+                throw new IllegalStateException("as the test wants it");
+            }));
+            all.forEach(io -> assertEquals(0, rig.await(io)));
+            rig.model.setScript(Faulty.first(Integer.MAX_VALUE, ModelScript.HOLD));
+            List<TestIo> lost = writes(rig, channel, 20);
+            lost.forEach(io -> io.whenEnded(() -> {
+                throw new IllegalStateException("as the test wants it");
+            }));
+            rig.round();
+            rig.model.remove();
+            lost.forEach(io -> assertEquals(-Errno.EIO, rig.await(io)));
+            assertEquals(0, channel.inFlight());
+        }
+    }
+
+    @Test
     void aDriveThatIsPulledFailsItsRequests() throws Exception {
         try (NvmeRig rig = new NvmeRig(DRIVE)) {
             BlockChannel channel = rig.channel(rig.device(1));
@@ -254,7 +318,7 @@ class NvmeFaultsTest {
     void aNamespaceThatShrinksInUseEndsTheController() throws Exception {
         try (NvmeRig rig = new NvmeRig(DRIVE)) {
             rig.round();
-            rig.model.setScript(shrunk());
+            rig.model.setScript(resizedTo(100));
             rig.model.raiseEvent(2, 0, NvmeConstants.NVME_LOG_CHANGED_NAMESPACES);
             rig.round();
             assertEquals(State.DEAD, rig.controller.state());
@@ -268,19 +332,39 @@ class NvmeFaultsTest {
             BlockChannel channel = rig.channel(rig.device(1));
             TestIo io = rig.mapped(BlockIo.WRITE, 0, 4096, 0).filled(1);
             io.submitTo(channel);
-            rig.model.setScript(shrunk());
+            rig.model.setScript(resizedTo(100));
             rig.model.setFatal();
             assertEquals(-Errno.EIO, rig.await(io));
             assertEquals(0, Memory.getLong(rig.model.namespaceAddress(1)));
         }
     }
 
-    private static ModelScript shrunk() {
+    @Test
+    void aNamespaceThatGrowsInUseIsFollowed() throws Exception {
+        try (NvmeRig rig = new NvmeRig(DRIVE)) {
+            NvmeDevice device = rig.device(1);
+            BlockChannel channel = rig.channel(device);
+            rig.round();
+            rig.model.setScript(resizedTo(65536 * 2));
+            assertEquals(65536 * 512, device.refreshCapacity());
+            rig.model.raiseEvent(2, 0, NvmeConstants.NVME_LOG_CHANGED_NAMESPACES);
+            rig.round();
+            assertEquals(-Errno.EIO, channel.submit(rig.mapped(BlockIo.READ, 65536 * 512, 4096, 0)));
+            assertEquals(65536 * 2 * 512, device.refreshCapacity());
+            // The model has no such blocks, and is asked.
+            assertEquals(-Errno.EIO, rig.run(channel, rig.mapped(BlockIo.READ, 65536 * 512, 4096, 0)));
+            assertEquals(1, rig.controller.counters().failures.sum());
+            assertTrue(
+                    device.counters().startsWith("LIVE; zero-copy bytes 4096, bounced bytes 0, "), device.counters());
+        }
+    }
+
+    private static ModelScript resizedTo(long blocks) {
         return new ModelScript() {
             @Override
             public void onIdentify(int cns, long data) {
                 if (cns == NvmeConstants.NVME_CNS_NAMESPACE) {
-                    Memory.putLong(data, 100);
+                    Memory.putLong(data, blocks);
                 }
             }
         };

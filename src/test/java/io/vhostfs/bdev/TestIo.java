@@ -12,6 +12,7 @@ final class TestIo extends BlockIo {
 
     private final Arena arena;
     private int status = NOT_ENDED;
+    private Runnable whenEnded = () -> {};
 
     TestIo(Arena arena) {
         this.arena = arena;
@@ -45,6 +46,12 @@ final class TestIo extends BlockIo {
     /** Sets the one buffer. */
     TestIo at(long address) {
         Iovecs.set(iovecsAddress, 0, address, lengthBytes);
+        return this;
+    }
+
+    /** What its owner does when it ends. */
+    TestIo whenEnded(Runnable action) {
+        whenEnded = action;
         return this;
     }
 
@@ -102,5 +109,6 @@ final class TestIo extends BlockIo {
             throw new AssertionError("completed twice");
         }
         status = ioStatus;
+        whenEnded.run();
     }
 }

@@ -142,7 +142,8 @@ final class LabIo {
         int left = count;
         while (left > 0 || channel.inFlight() > 0) {
             if (device.controller().state() == NvmeController.State.DEAD) {
-                left = 0;
+                // One more, to see it refused.
+                left = Math.min(left, 1);
             }
             for (int i = 0; i < depth && left > 0; i++) {
                 if (slots[i].idle && tryStart(slots[i])) {
@@ -217,7 +218,10 @@ final class LabIo {
         }
     }
 
-    /** Arguments: block device, requests for each depth, and {@code tolerant} when errors are only counted. */
+    /**
+     * Arguments: block device, requests for each depth, {@code tolerant} when errors are only counted, and the first depth
+     * when that is not 1.
+     */
     public static void main(String[] arguments) {
         boolean tolerant = arguments.length > 2;
         int requests = Integer.parseInt(arguments[1]);
@@ -229,7 +233,8 @@ final class LabIo {
             if (!tolerant) {
                 lab.otherCommands();
             }
-            for (int depth = 1; depth <= MAX_DEPTH; depth *= 4) {
+            int firstDepth = arguments.length > 3 ? Integer.parseInt(arguments[3]) : 1;
+            for (int depth = firstDepth; depth <= MAX_DEPTH; depth *= 4) {
                 lab.run(depth, requests);
             }
             lab.channel.close();

@@ -171,6 +171,26 @@ class ReactorTest {
     }
 
     @Test
+    void aMessageThatThrowsIsToldAndCounted() {
+        byHand.send(new Message() {
+            @Override
+            public void run() {
+                throw new IncompatibleClassChangeError("as the test wants it");
+            }
+
+            @Override
+            public void onFailure(Throwable thrown) {
+                log.add(String.valueOf(thrown.getMessage()));
+                throw new IllegalStateException("as the test wants it, too");
+            }
+        });
+        byHand.send(() -> log.add("next"));
+        byHand.runOnce();
+        assertEquals(List.of("as the test wants it", "next"), log);
+        assertEquals(1, byHand.failures());
+    }
+
+    @Test
     void aFullMailboxIsAnErrorForItsOwnThread() {
         Reactor small = new Reactor(Reactor.Config.named("small").withMailboxCapacity(4));
         for (int i = 0; i < 4; i++) {
