@@ -20,7 +20,7 @@ import picocli.CommandLine.Spec;
         name = "grow",
         description = {
             "Let a store cover all of its device, after that has become larger.",
-            "A target that serves the store notices by itself when the device grows; then this command enlarges the",
+            "A target that serves the store notices by itself that the device is larger; then this command enlarges the",
             "file, if there is a size=, and waits until the target has followed."
         },
         footer = {
@@ -119,8 +119,7 @@ final class GrowCommand implements Callable<Integer> {
                 if (System.nanoTime() > deadlineNs) {
                     throw new CliException(
                             ExitCodes.CANNOT_CREATE,
-                            busy.getMessage() + "; if that is a target, it follows a device that grows while it is"
-                                    + " served, and this one has grown before: stop the target, grow, start it again");
+                            busy.getMessage() + "; if that is a target, its log says why the store does not grow");
                 }
                 TimeUnit.MILLISECONDS.sleep(LOOK_INTERVAL_MS);
             }

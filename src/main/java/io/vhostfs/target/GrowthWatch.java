@@ -8,7 +8,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Looks now and then whether a device has become larger, and lets its store grow.
+ * Looks now and then whether a device is larger than its store, and lets that grow.
  *
  * <p>Invariant: after {@link #close} no store is touched. A thread of its own, which waits for home reactors.
  */

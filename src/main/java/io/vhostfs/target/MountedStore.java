@@ -36,6 +36,9 @@ final class MountedStore {
     private final BlobFs fileSystem;
     private final ChangeFeed changes = new ChangeFeed();
 
+    /** Size of the device that the store followed last, or failed to follow. */
+    private long followedBlocks;
+
     private record Channel(Reactor reactor, BlockChannel channel) {}
 
     private MountedStore(
@@ -119,18 +122,19 @@ final class MountedStore {
     }
 
     /**
-     * Lets the store cover its device again when that has become larger since it was opened or looked at last. Any thread
-     * but a reactor's, one at a time; waits for the home reactor.
+     * Lets the store cover its device when that has become larger, now or before the target was started; what failed is
+     * not tried again before the device grows once more. Any thread but a reactor's, one at a time; waits for the home
+     * reactor.
      *
      * @return whether the store grew
      * @throws StoreException when it could not
      */
     boolean followDevice() throws InterruptedException {
-        long before = device.capacityBytes();
         long blocks = device.refreshCapacity() / BlobStore.BLOCK_SIZE;
-        if (device.capacityBytes() == before || blocks <= store.totalBlocks()) {
+        if (blocks == followedBlocks || blocks <= store.totalBlocks()) {
             return false;
         }
+        followedBlocks = blocks;
         BlobStore.Growth growth = store.prepareGrowth(blocks);
         CompletableFuture<Integer> grown = new CompletableFuture<>();
         home.send(() -> {
