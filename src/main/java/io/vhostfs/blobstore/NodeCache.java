@@ -368,7 +368,7 @@ final class NodeCache {
     private void finishRead(NodeIo io, int status) {
         int frame = io.frame;
         long node = address(frame);
-        String problem = status == 0 ? verify(io, node) : Errno.name(status);
+        String problem = status == 0 ? verify(io, node) : "cannot be read: " + Errno.name(status);
         if (problem == null) {
             states[frame] = CLEAN;
             store.space().noteNodeGroup(blocks[frame]);

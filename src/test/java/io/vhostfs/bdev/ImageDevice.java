@@ -3,14 +3,11 @@ package io.vhostfs.bdev;
 import io.vhostfs.memory.Iovecs;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
-import io.vhostfs.reactor.Reactor;
 import java.util.Arrays;
 import java.util.BitSet;
 
 /** A disk that is an array: what is on it can be changed behind everyone's back, kept, and put back quickly. */
-public final class ImageDevice implements BlockDevice {
-    public static final int BLOCK = 4096;
-
+public final class ImageDevice extends TestDevice {
     private final byte[] image;
     private byte[] kept = new byte[0];
     private final BitSet changed = new BitSet();
@@ -21,10 +18,11 @@ public final class ImageDevice implements BlockDevice {
     public long writes;
 
     public ImageDevice(int capacityBytes) {
-        image = new byte[capacityBytes];
+        this(new byte[capacityBytes]);
     }
 
     public ImageDevice(byte[] image) {
+        super("image");
         this.image = image;
     }
 
@@ -66,87 +64,39 @@ public final class ImageDevice implements BlockDevice {
     }
 
     @Override
-    public String name() {
-        return "image";
-    }
-
-    @Override
-    public int blockSize() {
-        return 512;
-    }
-
-    @Override
     public long capacityBytes() {
         return image.length;
     }
 
     @Override
-    public boolean hasVolatileCache() {
-        return false;
-    }
-
-    @Override
-    public int atomicWriteBytes() {
-        return BLOCK;
-    }
-
-    @Override
-    public boolean supportsDiscard() {
-        return false;
-    }
-
-    @Override
-    public int memoryAlignment() {
-        return 1;
-    }
-
-    @Override
-    public BlockChannel openChannel(Reactor reactor) {
-        return new Channel();
-    }
-
-    @Override
-    public void close() {}
-
-    private final class Channel implements BlockChannel {
-        @Override
-        public int submit(BlockIo io) {
-            boolean write = io.operation == BlockIo.WRITE;
-            if (write && writesUntilCut > 0) {
-                writesUntilCut--;
-            } else if (writesUntilCut <= 0) {
-                return -Errno.EIO;
-            }
-            if (io.operation == BlockIo.FLUSH) {
-                return 0;
-            }
-            if (io.offsetBytes < 0 || io.lengthBytes < 0 || io.offsetBytes > image.length - io.lengthBytes) {
-                return -Errno.EIO;
-            }
+    protected int answer(BlockIo io) {
+        boolean write = io.operation == BlockIo.WRITE;
+        if (write && writesUntilCut > 0) {
+            writesUntilCut--;
+        } else if (writesUntilCut <= 0) {
+            return -Errno.EIO;
+        }
+        if (io.operation == BlockIo.FLUSH) {
+            return 0;
+        }
+        if (io.offsetBytes < 0 || io.lengthBytes < 0 || io.offsetBytes > image.length - io.lengthBytes) {
+            return -Errno.EIO;
+        }
+        if (write) {
+            writes++;
+            changed.set((int) (io.offsetBytes / BLOCK), (int) ((io.offsetBytes + io.lengthBytes - 1) / BLOCK) + 1);
+        }
+        int at = (int) io.offsetBytes;
+        for (int i = 0; i < io.iovecCount; i++) {
+            long base = Iovecs.base(io.iovecsAddress, i);
+            int length = (int) Iovecs.length(io.iovecsAddress, i);
             if (write) {
-                writes++;
-                changed.set((int) (io.offsetBytes / BLOCK), (int) ((io.offsetBytes + io.lengthBytes - 1) / BLOCK) + 1);
+                Memory.copyToArray(base, image, at, length);
+            } else {
+                Memory.copyFromArray(image, at, base, length);
             }
-            int at = (int) io.offsetBytes;
-            for (int i = 0; i < io.iovecCount; i++) {
-                long base = Iovecs.base(io.iovecsAddress, i);
-                int length = (int) Iovecs.length(io.iovecsAddress, i);
-                if (write) {
-                    Memory.copyToArray(base, image, at, length);
-                } else {
-                    Memory.copyFromArray(image, at, base, length);
-                }
-                at += length;
-            }
-            return 0;
+            at += length;
         }
-
-        @Override
-        public int inFlight() {
-            return 0;
-        }
-
-        @Override
-        public void close() {}
+        return 0;
     }
 }

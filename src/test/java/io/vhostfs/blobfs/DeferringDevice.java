@@ -3,9 +3,9 @@ package io.vhostfs.blobfs;
 import io.vhostfs.bdev.BlockChannel;
 import io.vhostfs.bdev.BlockDevice;
 import io.vhostfs.bdev.BlockIo;
+import io.vhostfs.bdev.ForwardingDevice;
 import io.vhostfs.memory.Iovecs;
 import io.vhostfs.os.Errno;
-import io.vhostfs.reactor.Poller;
 import io.vhostfs.reactor.Reactor;
 import java.util.ArrayList;
 import java.util.List;
@@ -13,8 +13,7 @@ import java.util.Random;
 import java.util.function.Predicate;
 
 /** A device that completes later and out of order, and fails on demand; the content is another device's. */
-final class DeferringDevice implements BlockDevice {
-    private final BlockDevice inner;
+final class DeferringDevice extends ForwardingDevice {
     private final Random random;
     private final int blockSize;
     private final int memoryAlignment;
@@ -32,7 +31,7 @@ final class DeferringDevice implements BlockDevice {
     Predicate<BlockIo> fails = io -> false;
 
     DeferringDevice(BlockDevice inner, long seed, int blockSize, int memoryAlignment) {
-        this.inner = inner;
+        super(inner);
         this.random = new Random(seed);
         this.blockSize = blockSize;
         this.memoryAlignment = memoryAlignment;
@@ -40,7 +39,7 @@ final class DeferringDevice implements BlockDevice {
 
     @Override
     public String name() {
-        return "deferring:" + inner.name();
+        return "deferring:" + super.name();
     }
 
     @Override
@@ -49,23 +48,13 @@ final class DeferringDevice implements BlockDevice {
     }
 
     @Override
-    public long capacityBytes() {
-        return inner.capacityBytes();
-    }
-
-    @Override
     public boolean hasVolatileCache() {
-        return claimsVolatileCache || inner.hasVolatileCache();
+        return claimsVolatileCache || super.hasVolatileCache();
     }
 
     @Override
     public int atomicWriteBytes() {
-        return Math.max(blockSize, inner.atomicWriteBytes());
-    }
-
-    @Override
-    public boolean supportsDiscard() {
-        return inner.supportsDiscard();
+        return Math.max(blockSize, super.atomicWriteBytes());
     }
 
     @Override
@@ -74,24 +63,15 @@ final class DeferringDevice implements BlockDevice {
     }
 
     @Override
-    public BlockChannel openChannel(Reactor reactor) {
-        return new Channel(reactor, inner.openChannel(reactor));
+    protected BlockChannel openChannel(Reactor reactor, BlockChannel below) {
+        return new Channel(reactor, below);
     }
 
-    @Override
-    public void close() {
-        inner.close();
-    }
-
-    private final class Channel implements BlockChannel, Poller {
-        private final Reactor reactor;
-        private final BlockChannel below;
+    private final class Channel extends LateChannel {
         private final List<BlockIo> waiting = new ArrayList<>();
 
         Channel(Reactor reactor, BlockChannel below) {
-            this.reactor = reactor;
-            this.below = below;
-            reactor.addPoller(this);
+            super(reactor, below);
         }
 
         @Override
@@ -133,22 +113,8 @@ final class DeferringDevice implements BlockDevice {
         }
 
         @Override
-        public boolean prepareToSleep() {
-            return waiting.isEmpty();
-        }
-
-        @Override
-        public void wake() {}
-
-        @Override
         public int inFlight() {
             return waiting.size();
-        }
-
-        @Override
-        public void close() {
-            reactor.removePoller(this);
-            below.close();
         }
     }
 }

@@ -3,9 +3,8 @@ package io.vhostfs.blobfs;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.vhostfs.bdev.BlockChannel;
-import io.vhostfs.bdev.BlockDevice;
 import io.vhostfs.bdev.BlockIo;
+import io.vhostfs.bdev.TestDevice;
 import io.vhostfs.blobstore.StoreOptions;
 import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.fsdev.FsOp;
@@ -14,7 +13,6 @@ import io.vhostfs.memory.Iovecs;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.LibcConstants;
-import io.vhostfs.reactor.Reactor;
 import java.lang.management.ManagementFactory;
 import java.lang.management.ThreadMXBean;
 import java.util.HashMap;
@@ -175,16 +173,13 @@ class LongJobsTest {
     }
 
     /** A device that keeps only what was written to it. */
-    private record VastDevice(long capacityBytes, Map<Long, byte[]> blocks) implements BlockDevice {
-        private static final int BLOCK = 4096;
+    private static final class VastDevice extends TestDevice {
+        private final long capacityBytes;
+        private final Map<Long, byte[]> blocks = new HashMap<>();
 
         VastDevice(long capacityBytes) {
-            this(capacityBytes, new HashMap<>());
-        }
-
-        @Override
-        public String name() {
-            return "vast device";
+            super("vast device");
+            this.capacityBytes = capacityBytes;
         }
 
         @Override
@@ -193,48 +188,20 @@ class LongJobsTest {
         }
 
         @Override
-        public boolean hasVolatileCache() {
-            return false;
+        public long capacityBytes() {
+            return capacityBytes;
         }
 
         @Override
-        public int atomicWriteBytes() {
-            return BLOCK;
-        }
-
-        @Override
-        public boolean supportsDiscard() {
-            return false;
-        }
-
-        @Override
-        public int memoryAlignment() {
-            return 1;
-        }
-
-        @Override
-        public BlockChannel openChannel(Reactor reactor) {
-            return new BlockChannel() {
-                @Override
-                public int submit(BlockIo io) {
-                    long at = io.offsetBytes / BLOCK;
-                    for (int i = 0; i < io.iovecCount; i++) {
-                        long base = Iovecs.base(io.iovecsAddress, i);
-                        for (long end = base + Iovecs.length(io.iovecsAddress, i); base < end; base += BLOCK) {
-                            transfer(io.operation, at++, base);
-                        }
-                    }
-                    return 0;
+        protected int answer(BlockIo io) {
+            long at = io.offsetBytes / BLOCK;
+            for (int i = 0; i < io.iovecCount; i++) {
+                long base = Iovecs.base(io.iovecsAddress, i);
+                for (long end = base + Iovecs.length(io.iovecsAddress, i); base < end; base += BLOCK) {
+                    transfer(io.operation, at++, base);
                 }
-
-                @Override
-                public int inFlight() {
-                    return 0;
-                }
-
-                @Override
-                public void close() {}
-            };
+            }
+            return 0;
         }
 
         private void transfer(int operation, long block, long address) {
@@ -244,8 +211,5 @@ class LongJobsTest {
                 Memory.copyFromArray(blocks.getOrDefault(block, new byte[BLOCK]), 0, address, BLOCK);
             }
         }
-
-        @Override
-        public void close() {}
     }
 }

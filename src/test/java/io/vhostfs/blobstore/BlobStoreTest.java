@@ -75,7 +75,7 @@ class BlobStoreTest {
         StoreModel model = new StoreModel(seed, new CrashDevice(128 << 20, new Random(seed)), TINY);
         model.keySpace = 30_000;
         model.maxValueBytes = 800;
-        crashRepeatedly(seed, model, 6, 2000);
+        crashRepeatedly(seed, model, 9, 2000);
         assertTrue(model.store.treeNodes() > NodeCache.MIN_FRAMES, model.store.treeNodes() + " nodes");
     }
 

@@ -1,8 +1,8 @@
 package io.vhostfs.blobstore;
 
 import io.vhostfs.bdev.BlockChannel;
-import io.vhostfs.bdev.BlockDevice;
 import io.vhostfs.bdev.BlockIo;
+import io.vhostfs.bdev.TestDevice;
 import io.vhostfs.memory.Iovecs;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
@@ -20,9 +20,7 @@ import org.jspecify.annotations.Nullable;
  * A disk with a volatile cache: what was not flushed may be lost in a crash, sector by sector. Requests complete in random
  * order when a random source is given, else at once.
  */
-final class CrashDevice implements BlockDevice {
-    static final int SECTOR = 512;
-
+final class CrashDevice extends TestDevice {
     private long capacity;
     private final @Nullable Random asynchronous;
     private final Map<Long, byte[]> durable = new HashMap<>();
@@ -49,6 +47,7 @@ final class CrashDevice implements BlockDevice {
     long discardedBytes;
 
     CrashDevice(long capacity, @Nullable Random asynchronous) {
+        super("crash device");
         this.capacity = capacity;
         this.asynchronous = asynchronous;
     }
@@ -59,7 +58,7 @@ final class CrashDevice implements BlockDevice {
             channel.dead = true;
             for (BlockIo io : channel.pending) {
                 if (io.operation == BlockIo.WRITE && random.nextBoolean()) {
-                    channel.write(io, cached);
+                    write(io, cached);
                 }
             }
         }
@@ -150,16 +149,6 @@ final class CrashDevice implements BlockDevice {
     }
 
     @Override
-    public String name() {
-        return "crash device";
-    }
-
-    @Override
-    public int blockSize() {
-        return SECTOR;
-    }
-
-    @Override
     public long capacityBytes() {
         return capacity;
     }
@@ -180,11 +169,6 @@ final class CrashDevice implements BlockDevice {
     }
 
     @Override
-    public int memoryAlignment() {
-        return 1;
-    }
-
-    @Override
     public BlockChannel openChannel(Reactor reactor) {
         Channel channel = new Channel(reactor);
         channels.add(channel);
@@ -193,7 +177,78 @@ final class CrashDevice implements BlockDevice {
     }
 
     @Override
-    public void close() {}
+    protected int answer(BlockIo io) {
+        switch (io.operation) {
+            case BlockIo.READ -> read(io);
+            case BlockIo.WRITE -> {
+                writes++;
+                if (failWritesAfter-- <= 0) {
+                    return -Errno.EIO;
+                }
+                write(io, cached);
+                Random random = tearing;
+                if (cutAtWrite-- <= 0 && random != null) {
+                    tear(random);
+                    return -Errno.EIO;
+                }
+                if ((io.flags & BlockIo.FLAG_FUA) != 0) {
+                    write(io, durable);
+                    for (long s = io.offsetBytes / SECTOR; s < (io.offsetBytes + io.lengthBytes) / SECTOR; s++) {
+                        cached.remove(s);
+                    }
+                }
+            }
+            case BlockIo.FLUSH -> {
+                flushes++;
+                durable.putAll(cached);
+                cached.clear();
+            }
+            case BlockIo.DISCARD -> {
+                if (failDiscardsAfter-- <= 0) {
+                    return -Errno.EOPNOTSUPP;
+                }
+                discardedBytes += io.lengthBytes;
+                for (long s = io.offsetBytes / SECTOR; s < (io.offsetBytes + io.lengthBytes) / SECTOR; s++) {
+                    byte[] garbage = new byte[SECTOR];
+                    Arrays.fill(garbage, (byte) 0xdb);
+                    cached.remove(s);
+                    durable.put(s, garbage);
+                }
+            }
+            default -> {
+                return -Errno.EINVAL;
+            }
+        }
+        return 0;
+    }
+
+    private void read(BlockIo io) {
+        byte[] all = new byte[(int) io.lengthBytes];
+        for (int at = 0; at < all.length; at += SECTOR) {
+            System.arraycopy(sector((io.offsetBytes + at) / SECTOR), 0, all, at, SECTOR);
+        }
+        int at = 0;
+        for (int i = 0; i < io.iovecCount; i++) {
+            int length = (int) Iovecs.length(io.iovecsAddress, i);
+            Memory.copyFromArray(all, at, Iovecs.base(io.iovecsAddress, i), length);
+            at += length;
+        }
+    }
+
+    private void write(BlockIo io, Map<Long, byte[]> to) {
+        byte[] all = new byte[(int) io.lengthBytes];
+        int at = 0;
+        for (int i = 0; i < io.iovecCount; i++) {
+            int length = (int) Iovecs.length(io.iovecsAddress, i);
+            Memory.copyToArray(Iovecs.base(io.iovecsAddress, i), all, at, length);
+            at += length;
+        }
+        for (at = 0; at < all.length; at += SECTOR) {
+            byte[] sector = new byte[SECTOR];
+            System.arraycopy(all, at, sector, 0, SECTOR);
+            to.put((io.offsetBytes + at) / SECTOR, sector);
+        }
+    }
 
     private final class Channel implements BlockChannel, Poller {
         private final Reactor reactor;
@@ -214,79 +269,7 @@ final class CrashDevice implements BlockDevice {
         }
 
         private int perform(BlockIo io) {
-            if (dead) {
-                return -Errno.EIO;
-            }
-            switch (io.operation) {
-                case BlockIo.READ -> read(io);
-                case BlockIo.WRITE -> {
-                    writes++;
-                    if (failWritesAfter-- <= 0) {
-                        return -Errno.EIO;
-                    }
-                    write(io, cached);
-                    Random random = tearing;
-                    if (cutAtWrite-- <= 0 && random != null) {
-                        tear(random);
-                        return -Errno.EIO;
-                    }
-                    if ((io.flags & BlockIo.FLAG_FUA) != 0) {
-                        write(io, durable);
-                        for (long s = io.offsetBytes / SECTOR; s < (io.offsetBytes + io.lengthBytes) / SECTOR; s++) {
-                            cached.remove(s);
-                        }
-                    }
-                }
-                case BlockIo.FLUSH -> {
-                    flushes++;
-                    durable.putAll(cached);
-                    cached.clear();
-                }
-                case BlockIo.DISCARD -> {
-                    if (failDiscardsAfter-- <= 0) {
-                        return -Errno.EOPNOTSUPP;
-                    }
-                    discardedBytes += io.lengthBytes;
-                    for (long s = io.offsetBytes / SECTOR; s < (io.offsetBytes + io.lengthBytes) / SECTOR; s++) {
-                        byte[] garbage = new byte[SECTOR];
-                        Arrays.fill(garbage, (byte) 0xdb);
-                        cached.remove(s);
-                        durable.put(s, garbage);
-                    }
-                }
-                default -> {
-                    return -Errno.EINVAL;
-                }
-            }
-            return 0;
-        }
-
-        private void read(BlockIo io) {
-            byte[] all = new byte[(int) io.lengthBytes];
-            for (int at = 0; at < all.length; at += SECTOR) {
-                System.arraycopy(sector((io.offsetBytes + at) / SECTOR), 0, all, at, SECTOR);
-            }
-            int at = 0;
-            for (int i = 0; i < io.iovecCount; i++) {
-                int length = (int) Iovecs.length(io.iovecsAddress, i);
-                Memory.copyFromArray(all, at, Iovecs.base(io.iovecsAddress, i), length);
-                at += length;
-            }
-        }
-
-        private void write(BlockIo io, Map<Long, byte[]> to) {
-            byte[] all = new byte[(int) io.lengthBytes];
-            int at = 0;
-            for (int i = 0; i < io.iovecCount; i++) {
-                int length = (int) Iovecs.length(io.iovecsAddress, i);
-                Memory.copyToArray(Iovecs.base(io.iovecsAddress, i), all, at, length);
-                at += length;
-            }
-            for (at = 0; at < all.length; at += SECTOR) {
-                byte[] sector = new byte[SECTOR];
-                System.arraycopy(all, at, sector, 0, SECTOR);
-                to.put((io.offsetBytes + at) / SECTOR, sector);
-            }
+            return dead ? -Errno.EIO : answer(io);
         }
 
         @Override

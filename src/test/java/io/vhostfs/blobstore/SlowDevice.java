@@ -1,10 +1,9 @@
 package io.vhostfs.blobstore;
 
 import io.vhostfs.bdev.BlockChannel;
-import io.vhostfs.bdev.BlockDevice;
 import io.vhostfs.bdev.BlockIo;
+import io.vhostfs.bdev.ForwardingDevice;
 import io.vhostfs.bdev.MallocDevice;
-import io.vhostfs.reactor.Poller;
 import io.vhostfs.reactor.Reactor;
 import io.vhostfs.reactor.ReactorClock;
 import java.util.ArrayDeque;
@@ -14,7 +13,7 @@ import java.util.ArrayDeque;
  * goes to its cache at the speed of a bus and to the medium with a flush, or with itself when it asks for that. Reads
  * overtake.
  */
-final class SlowDevice implements BlockDevice {
+final class SlowDevice extends ForwardingDevice {
     /** A clock that stands still until it is moved. */
     static final class Clock implements ReactorClock {
         long nowNs = 1;
@@ -32,7 +31,6 @@ final class SlowDevice implements BlockDevice {
 
     private static final long CACHE_NS_PER_KIB = 300;
 
-    private final MallocDevice inner;
     final Clock clock;
 
     /** False: as the device below, within the call; to open a store, for which time must pass by itself. */
@@ -54,7 +52,7 @@ final class SlowDevice implements BlockDevice {
     long longestFlushNs;
 
     SlowDevice(long bytes, Clock clock) {
-        inner = new MallocDevice(bytes);
+        super(new MallocDevice(bytes));
         this.clock = clock;
     }
 
@@ -64,38 +62,13 @@ final class SlowDevice implements BlockDevice {
     }
 
     @Override
-    public int blockSize() {
-        return inner.blockSize();
-    }
-
-    @Override
-    public long capacityBytes() {
-        return inner.capacityBytes();
-    }
-
-    @Override
     public boolean hasVolatileCache() {
         return true;
     }
 
     @Override
-    public int atomicWriteBytes() {
-        return inner.atomicWriteBytes();
-    }
-
-    @Override
     public boolean supportsDiscard() {
         return false;
-    }
-
-    @Override
-    public int memoryAlignment() {
-        return inner.memoryAlignment();
-    }
-
-    @Override
-    public void close() {
-        inner.close();
     }
 
     private long costNs(BlockIo io) {
@@ -121,22 +94,18 @@ final class SlowDevice implements BlockDevice {
     }
 
     @Override
-    public BlockChannel openChannel(Reactor reactor) {
-        return new Channel(reactor, inner.openChannel(reactor));
+    protected BlockChannel openChannel(Reactor reactor, BlockChannel below) {
+        return new Channel(reactor, below);
     }
 
     private record Pending(BlockIo io, int status, long dueNs) {}
 
-    private final class Channel implements BlockChannel, Poller {
-        private final Reactor reactor;
-        private final BlockChannel below;
+    private final class Channel extends LateChannel {
         private final ArrayDeque<Pending> reads = new ArrayDeque<>();
         private final ArrayDeque<Pending> writes = new ArrayDeque<>();
 
         Channel(Reactor reactor, BlockChannel below) {
-            this.reactor = reactor;
-            this.below = below;
-            reactor.addPoller(this);
+            super(reactor, below);
         }
 
         @Override
@@ -170,22 +139,8 @@ final class SlowDevice implements BlockDevice {
         }
 
         @Override
-        public boolean prepareToSleep() {
-            return inFlight() == 0;
-        }
-
-        @Override
-        public void wake() {}
-
-        @Override
         public int inFlight() {
             return reads.size() + writes.size();
-        }
-
-        @Override
-        public void close() {
-            reactor.removePoller(this);
-            below.close();
         }
     }
 }
