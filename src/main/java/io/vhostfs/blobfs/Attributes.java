@@ -9,21 +9,29 @@ import org.jspecify.annotations.Nullable;
 /** Changes of attributes, and what OPEN and CREATE answer. Home reactor. */
 final class Attributes {
     private final Volume volume;
+    private final Acls acls;
 
-    Attributes(Volume volume) {
+    Attributes(Volume volume, Acls acls) {
         this.volume = volume;
+        this.acls = acls;
     }
 
     /** SETATTR without a size. */
     int set(FsRequest r, Inode inode) {
+        r.accessListChanged = false;
         if (r.valid != 0) {
-            int s = volume.prepareInode(inode.number);
+            boolean setsMode = (r.valid & FsRequest.SET_MODE) != 0;
+            int s = setsMode ? acls.prepareMode(inode, r.newAttributes.mode) : BlobStore.OK;
             if (s == BlobStore.OK) {
-                s = volume.store.begin(BlobStore.logBytes(Items.INODE_SIZE));
+                s = volume.prepareInode(inode.number);
+            }
+            if (s == BlobStore.OK) {
+                s = volume.store.begin(BlobStore.logBytes(Items.INODE_SIZE) + (setsMode ? acls.modeLogBytes() : 0));
             }
             if (s != BlobStore.OK) {
                 return s;
             }
+            r.accessListChanged = setsMode && acls.putMode(inode);
             inode.beginChange();
             apply(r, inode, volume.now());
             inode.endChange();

@@ -23,14 +23,22 @@ final class Namespace {
     private final Orphans orphans;
     private final Attributes attributes;
     private final FileChanges changes;
+    private final NewXattrs newXattrs;
 
-    Namespace(Volume volume, Directory directory, Orphans orphans, Attributes attributes, FileChanges changes) {
+    Namespace(
+            Volume volume,
+            Directory directory,
+            Orphans orphans,
+            Attributes attributes,
+            FileChanges changes,
+            NewXattrs newXattrs) {
         this.volume = volume;
         this.store = volume.store;
         this.directory = directory;
         this.orphans = orphans;
         this.attributes = attributes;
         this.changes = changes;
+        this.newXattrs = newXattrs;
     }
 
     /** A directory that a name is to be added to or removed from, or null. */
@@ -210,20 +218,25 @@ final class Namespace {
     }
 
     /** A new inode under the name whose place was found. */
-    private int makeAt(FsRequest r, BlobFsClient client, Inode dir, int mode, int device) {
-        boolean isDirectory = (mode & Modes.S_IFMT) == Modes.S_IFDIR;
+    private int makeAt(FsRequest r, BlobFsClient client, Inode dir, int wantedMode, int device) {
+        boolean isDirectory = (wantedMode & Modes.S_IFMT) == Modes.S_IFDIR;
         if (isDirectory && dir.links >= Limits.MAX_LINKS) {
             return -Errno.EMLINK;
         }
         if (!client.hasRoomForReference()) {
             return -Errno.ENOMEM;
         }
-        int s = prepareMake(r, dir, mode, isDirectory);
+        int s = newXattrs.plan(r, dir, wantedMode);
+        if (s == BlobStore.OK) {
+            s = prepareMake(r, dir, wantedMode, isDirectory);
+        }
         if (s != BlobStore.OK) {
             return s;
         }
         long now = volume.now();
+        int mode = newXattrs.mode;
         Inode inode = newInode(r, dir, mode, device, now);
+        newXattrs.put(inode);
         directory.putEntry(
                 dir.number, directory.entryKey, inode.number, Modes.directoryType(mode), r.nameAddress, r.nameLength);
         putTarget(r, inode);
@@ -257,9 +270,15 @@ final class Namespace {
             return -Errno.ENOMEM;
         }
         long number = volume.nextInodeNumber();
-        int s = volume.prepareInode(number);
+        int s = newXattrs.plan(r, dir, Modes.S_IFREG | (r.mode & Modes.PERMISSIONS));
+        if (s == BlobStore.OK) {
+            s = volume.prepareInode(number);
+        }
         if (s == BlobStore.OK) {
             s = volume.prepareInodeNumber();
+        }
+        if (s == BlobStore.OK) {
+            s = newXattrs.prepare(number);
         }
         if (s == BlobStore.OK) {
             s = store.prepare(Items.SYSTEM, Items.orphanKey(number), Items.ORPHAN_SIZE);
@@ -267,12 +286,14 @@ final class Namespace {
         if (s == BlobStore.OK) {
             s = store.begin(BlobStore.logBytes(Items.INODE_SIZE)
                     + BlobStore.logBytes(Items.ORPHAN_SIZE)
+                    + newXattrs.logBytes
                     + volume.inodeNumberLogBytes());
         }
         if (s != BlobStore.OK) {
             return s;
         }
-        Inode inode = newInode(r, dir, Modes.S_IFREG | (r.mode & Modes.PERMISSIONS), 0, volume.now());
+        Inode inode = newInode(r, dir, newXattrs.mode, 0, volume.now());
+        newXattrs.put(inode);
         volume.putInode(inode);
         inode.beginChange();
         inode.links = 0;
@@ -303,6 +324,10 @@ final class Namespace {
         if (s == BlobStore.OK && (mode & Modes.S_IFMT) == Modes.S_IFLNK) {
             s = prepareTarget(r, number);
             logBytes += 2 * BlobStore.logBytes(Items.INLINE_DATA_OFFSET) + r.name2Length;
+        }
+        if (s == BlobStore.OK) {
+            s = newXattrs.prepare(number);
+            logBytes += newXattrs.logBytes;
         }
         return s == BlobStore.OK ? store.begin(logBytes) : s;
     }

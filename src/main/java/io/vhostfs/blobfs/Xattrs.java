@@ -34,9 +34,27 @@ final class Xattrs {
 
     private int foundLength;
 
+    /** Of what the last {@link #prepareValue} prepared. */
+    int preparedLogBytes;
+
+    private final Acls acls;
+
     Xattrs(Volume volume) {
         this.volume = volume;
         this.store = volume.store;
+        acls = new Acls(this);
+    }
+
+    Acls acls() {
+        return acls;
+    }
+
+    long foundKey() {
+        return foundKey;
+    }
+
+    int foundLength() {
+        return foundLength;
     }
 
     private static byte[] ascii(String s) {
@@ -59,9 +77,18 @@ final class Xattrs {
         return -Errno.EOPNOTSUPP;
     }
 
+    /** The key that a name has unless others have taken it. */
+    long firstKey(long name, int length) {
+        return Items.key(Items.TYPE_XATTR, volume.hash.hash40(name, length) << HASH_SHIFT);
+    }
+
+    static long nextCollision(long key) {
+        return key + PIECE_MASK + 1;
+    }
+
     /** Looks a name up: OK, NOT_FOUND, NOT_RESIDENT or a negative errno. */
-    private int find(long inode, long name, int length) {
-        long first = Items.key(Items.TYPE_XATTR, volume.hash.hash40(name, length) << HASH_SHIFT);
+    int find(long inode, long name, int length) {
+        long first = firstKey(name, length);
         long last = first | (1L << HASH_SHIFT) - 1;
         long free = first;
         long key = first;
@@ -118,77 +145,98 @@ final class Xattrs {
         if (s == BlobStore.OK && (r.name2Length > Limits.MAX_XATTR_BYTES || r.name2Length < 0)) {
             s = -Errno.E2BIG;
         }
-        if (s == BlobStore.OK) {
-            s = find(inode.number, r.nameAddress, r.nameLength);
-        }
-        if (s != BlobStore.OK && s != BlobStore.NOT_FOUND) {
-            return s;
-        }
-        boolean exists = s == BlobStore.OK;
-        if (exists && (r.flags & LibcConstants.XATTR_CREATE) != 0) {
-            return -Errno.EEXIST;
-        }
-        if (!exists && (r.flags & LibcConstants.XATTR_REPLACE) != 0) {
-            return -Errno.ENODATA;
-        }
-        long key = foundKey;
-        int oldPieces = exists ? pieces(foundLength) : 0;
-        if (!exists) {
-            s = checkRoom(inode, r.nameLength);
-            if (s != BlobStore.OK) {
-                return s;
-            }
-        }
-        s = key == 0 ? -Errno.ENOSPC : prepareSet(r, inode, key, oldPieces);
         if (s != BlobStore.OK) {
             return s;
         }
-        int count = pieces(r.name2Length);
-        for (int p = 0; p < count; p++) {
-            putPiece(r, inode.number, key, p);
+        r.accessListChanged = false;
+        if (Acls.isName(r.nameAddress, r.nameLength)) {
+            return acls.set(r, inode);
         }
-        for (int p = count; p < oldPieces; p++) {
-            store.delete(inode.number, key + p);
+        s = find(inode.number, r.nameAddress, r.nameLength);
+        if (s == BlobStore.OK && (r.flags & LibcConstants.XATTR_CREATE) != 0) {
+            return -Errno.EEXIST;
         }
-        end(inode);
+        if (s == BlobStore.NOT_FOUND && (r.flags & LibcConstants.XATTR_REPLACE) != 0) {
+            return -Errno.ENODATA;
+        }
+        return replaceFound(r, inode, inode.mode, r.name2Length, s);
+    }
+
+    /** Sets an attribute, or removes it when {@code length} is -1, and the mode with it, in one group. */
+    int replace(FsRequest r, Inode inode, int mode, int length) {
+        return replaceFound(r, inode, mode, length, find(inode.number, r.nameAddress, r.nameLength));
+    }
+
+    private int replaceFound(FsRequest r, Inode inode, int mode, int length, int found) {
+        if (found != BlobStore.OK && found != BlobStore.NOT_FOUND) {
+            return found;
+        }
+        boolean exists = found == BlobStore.OK;
+        long number = inode.number;
+        long key = foundKey;
+        int oldPieces = exists ? pieces(foundLength) : 0;
+        int s = exists || length < 0 ? BlobStore.OK : checkRoom(inode, r.nameLength);
+        if (s == BlobStore.OK) {
+            s = key == 0 && length >= 0 ? -Errno.ENOSPC : volume.prepareInode(number);
+        }
+        if (s == BlobStore.OK) {
+            s = prepareValue(number, key, r.nameLength, length, oldPieces);
+        }
+        if (s == BlobStore.OK) {
+            s = store.begin(BlobStore.logBytes(Items.INODE_SIZE) + preparedLogBytes);
+        }
+        if (s != BlobStore.OK) {
+            return s;
+        }
+        putValue(number, key, r.nameAddress, r.nameLength, r.name2Address, length, oldPieces);
+        end(inode, mode);
         return BlobStore.OK;
     }
 
-    private int prepareSet(FsRequest r, Inode inode, long key, int oldPieces) {
-        int length = r.name2Length;
-        int count = pieces(length);
-        int logBytes = BlobStore.logBytes(Items.INODE_SIZE);
-        int s = volume.prepareInode(inode.number);
+    /** Prepares a value's pieces, or none when {@code length} is -1, in place of {@code oldPieces}. */
+    int prepareValue(long inode, long key, int nameLength, int length, int oldPieces) {
+        int count = length < 0 ? 0 : pieces(length);
+        int s = BlobStore.OK;
+        preparedLogBytes = 0;
         for (int p = 0; p < Math.max(count, oldPieces) && s == BlobStore.OK; p++) {
             if (p >= count) {
-                s = store.prepareDelete(inode.number, key + p);
-                logBytes += BlobStore.logBytes(0);
+                s = store.prepareDelete(inode, key + p);
+                preparedLogBytes += BlobStore.logBytes(0);
             } else {
-                int bytes = Items.XATTR_DATA_OFFSET + (p == 0 ? r.nameLength : 0) + pieceBytes(length, p);
-                s = store.prepare(inode.number, key + p, bytes);
-                logBytes += BlobStore.logBytes(bytes);
+                int bytes = Items.XATTR_DATA_OFFSET + (p == 0 ? nameLength : 0) + pieceBytes(length, p);
+                s = store.prepare(inode, key + p, bytes);
+                preparedLogBytes += BlobStore.logBytes(bytes);
             }
         }
-        return s == BlobStore.OK ? store.begin(logBytes) : s;
+        return s;
     }
 
-    private void putPiece(FsRequest r, long inode, long key, int piece) {
+    /** Between begin and end: what was prepared. */
+    void putValue(long inode, long key, long name, int nameLength, long value, int length, int oldPieces) {
+        int count = length < 0 ? 0 : pieces(length);
+        for (int p = 0; p < count; p++) {
+            putPiece(inode, key, p, name, nameLength, value, length);
+        }
+        for (int p = count; p < oldPieces; p++) {
+            store.delete(inode, key + p);
+        }
+    }
+
+    private void putPiece(long inode, long key, int piece, long name, int nameLength, long value, int length) {
         long to = volume.scratch;
-        int nameLength = piece == 0 ? r.nameLength : 0;
-        int bytes = pieceBytes(r.name2Length, piece);
-        Memory.putInt(to, Items.VERSION | nameLength << 8);
-        Memory.putInt(to + Items.XATTR_VALUE_LENGTH_OFFSET, r.name2Length);
-        Memory.copy(r.nameAddress, to + Items.XATTR_DATA_OFFSET, nameLength);
-        Memory.copy(
-                r.name2Address + (long) piece * Items.XATTR_PIECE_BYTES,
-                to + Items.XATTR_DATA_OFFSET + nameLength,
-                bytes);
-        store.put(inode, key + piece, to, Items.XATTR_DATA_OFFSET + nameLength + bytes);
+        int nameBytes = piece == 0 ? nameLength : 0;
+        int bytes = pieceBytes(length, piece);
+        Memory.putInt(to, Items.VERSION | nameBytes << 8);
+        Memory.putInt(to + Items.XATTR_VALUE_LENGTH_OFFSET, length);
+        Memory.copy(name, to + Items.XATTR_DATA_OFFSET, nameBytes);
+        Memory.copy(value + (long) piece * Items.XATTR_PIECE_BYTES, to + Items.XATTR_DATA_OFFSET + nameBytes, bytes);
+        store.put(inode, key + piece, to, Items.XATTR_DATA_OFFSET + nameBytes + bytes);
     }
 
     /** Ends the group. */
-    private void end(Inode inode) {
+    private void end(Inode inode, int mode) {
         inode.beginChange();
+        inode.mode = mode;
         inode.flags |= Items.FLAG_XATTRS;
         inode.changeTimeNs = volume.now();
         inode.endChange();
@@ -219,22 +267,42 @@ final class Xattrs {
         }
         long done = 0;
         for (int p = 0; p < pieces(length); p++) {
-            s = p == 0 ? BlobStore.OK : store.find(inode.number, foundKey + p);
+            s = findPiece(inode.number, r.nameLength, p);
             if (s != BlobStore.OK) {
-                return s == BlobStore.NOT_FOUND ? -Errno.EIO : s;
+                return s;
             }
             int bytes = pieceBytes(length, p);
-            int skip = Items.XATTR_DATA_OFFSET + (p == 0 ? r.nameLength : 0);
-            if (store.valueLength != skip + bytes) {
-                return -Errno.EIO;
-            }
-            long given = Iovecs.scatterShared(store.valueAddress + skip, bytes, r.dataIovecs, r.dataIovecCount, done);
+            long given = Iovecs.scatterShared(
+                    store.valueAddress + store.valueLength - bytes, bytes, r.dataIovecs, r.dataIovecCount, done);
             if (given < 0) {
                 return (int) given;
             }
             done += given;
         }
         return done == length ? BlobStore.OK : -Errno.ERANGE;
+    }
+
+    /** Makes a piece of the attribute that was found the store's current value; the first one is it already. */
+    private int findPiece(long inode, int nameLength, int piece) {
+        int s = piece == 0 ? BlobStore.OK : store.find(inode, foundKey + piece);
+        if (s != BlobStore.OK) {
+            return s == BlobStore.NOT_FOUND ? -Errno.EIO : s;
+        }
+        int skip = Items.XATTR_DATA_OFFSET + (piece == 0 ? nameLength : 0);
+        return store.valueLength == skip + pieceBytes(foundLength, piece) ? BlobStore.OK : -Errno.EIO;
+    }
+
+    /** Copies the value that was found to private memory: OK, NOT_RESIDENT or a negative errno. */
+    int copyFound(long inode, int nameLength, long to) {
+        for (int p = 0; p < pieces(foundLength); p++) {
+            int s = findPiece(inode, nameLength, p);
+            if (s != BlobStore.OK) {
+                return s;
+            }
+            int bytes = pieceBytes(foundLength, p);
+            Memory.copy(store.valueAddress + store.valueLength - bytes, to + (long) p * Items.XATTR_PIECE_BYTES, bytes);
+        }
+        return BlobStore.OK;
     }
 
     int list(FsRequest r, Inode inode) {
@@ -303,10 +371,16 @@ final class Xattrs {
     }
 
     int remove(FsRequest r, Inode inode) {
+        r.accessListChanged = false;
         int s = checkName(r.nameAddress, r.nameLength);
-        if (s == BlobStore.OK) {
-            s = find(inode.number, r.nameAddress, r.nameLength);
+        if (s != BlobStore.OK) {
+            return s;
         }
+        return Acls.isName(r.nameAddress, r.nameLength) ? acls.remove(r, inode) : removeAny(r, inode);
+    }
+
+    int removeAny(FsRequest r, Inode inode) {
+        int s = find(inode.number, r.nameAddress, r.nameLength);
         if (s != BlobStore.OK) {
             return s == BlobStore.NOT_FOUND ? -Errno.ENODATA : s;
         }
@@ -324,7 +398,7 @@ final class Xattrs {
         for (int p = 0; p < count; p++) {
             store.delete(inode.number, foundKey + p);
         }
-        end(inode);
+        end(inode, inode.mode);
         return BlobStore.OK;
     }
 }

@@ -13,15 +13,15 @@ public final class FsOp {
     public static final int FORGET = 2;
     /** inode → attributes. */
     public static final int GETATTR = 3;
-    /** inode, valid (SET_*), newAttributes, [handle when SET_HANDLE] → attributes. */
+    /** inode, valid (SET_*), newAttributes, [handle when SET_HANDLE] → attributes, accessListChanged. */
     public static final int SETATTR = 4;
     /** inode, data iovecs → the target's bytes, result length in count. */
     public static final int READLINK = 5;
     /** inode (directory), name, name2 (target) → entry. */
     public static final int SYMLINK = 6;
-    /** inode (directory), name, mode (after umask), deviceNumber → entry. */
+    /** inode (directory), name, mode, umask, deviceNumber → entry. */
     public static final int MKNOD = 7;
-    /** inode (directory), name, mode (after umask) → entry. */
+    /** inode (directory), name, mode, umask → entry. */
     public static final int MKDIR = 8;
     /** inode (directory), name. */
     public static final int UNLINK = 9;
@@ -48,13 +48,16 @@ public final class FsOp {
     public static final int FSYNC = 18;
     /** inode, handle, lockOwner. Close of one descriptor: the owner's record locks go. */
     public static final int FLUSH = 19;
-    /** inode, name, name2 (the value, perhaps empty), flags (XATTR_CREATE, XATTR_REPLACE). */
+    /**
+     * inode, name, name2 (the value, perhaps empty), flags (XATTR_CREATE, XATTR_REPLACE), killPrivileges (the
+     * set-group-ID bit goes with an access control list) → accessListChanged.
+     */
     public static final int SETXATTR = 20;
     /** inode, name, length (0: only the size is wanted), data iovecs → count. -ERANGE, -ENODATA. */
     public static final int GETXATTR = 21;
     /** inode, length (0: only the size is wanted), data iovecs → count: NUL-terminated names. */
     public static final int LISTXATTR = 22;
-    /** inode, name. */
+    /** inode, name → accessListChanged. */
     public static final int REMOVEXATTR = 23;
     /** inode → handle. */
     public static final int OPENDIR = 24;
@@ -67,7 +70,7 @@ public final class FsOp {
     public static final int READDIR = 25;
     /** handle. */
     public static final int RELEASEDIR = 26;
-    /** inode (directory), name, mode (after umask), flags (O_*), killPrivileges → entry and handle. Opens when it exists, unless O_EXCL. */
+    /** inode (directory), name, mode, umask, flags (O_*), killPrivileges → entry and handle. Opens when it exists, unless O_EXCL. */
     public static final int CREATE = 27;
     /** inode, handle, offset, length, mode (FALLOC_FL_*), killPrivileges. */
     public static final int FALLOCATE = 28;
@@ -77,7 +80,7 @@ public final class FsOp {
     public static final int SYNCFS = 30;
 
     /**
-     * inode (directory), mode (after umask), flags (O_*) → entry and handle of a new file without a name. LINK may give it
+     * inode (directory), mode, umask, flags (O_*) → entry and handle of a new file without a name. LINK may give it
      * one, unless flags has O_EXCL.
      */
     public static final int TMPFILE = 31;

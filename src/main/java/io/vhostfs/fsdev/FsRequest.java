@@ -49,6 +49,9 @@ public abstract class FsRequest implements Message {
     public int name2Length;
     public int flags;
     public int mode;
+    /** CREATE, TMPFILE, MKNOD, MKDIR: bits that the mode loses unless the directory has a default access control list. */
+    public int umask;
+
     public int deviceNumber;
     public int valid;
     public final FsAttributes newAttributes = new FsAttributes();
@@ -91,6 +94,9 @@ public abstract class FsRequest implements Message {
 
     public final FsAttributes attributes = new FsAttributes();
     public long count;
+    /** SETATTR, SETXATTR, REMOVEXATTR: an access control list may have changed, which a client may have cached. */
+    public boolean accessListChanged;
+
     public final FsStatistics statistics = new FsStatistics();
 
     /** For the file system that has the request: the next one in a waiting list. */

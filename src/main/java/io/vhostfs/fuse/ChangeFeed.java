@@ -15,7 +15,10 @@ import java.util.Arrays;
 public final class ChangeFeed {
     /** Hears of changes by other clients, on any reactor; must not block. Numbers are nodeids of the hearing session. */
     public interface Listener {
-        /** An inode to which the session's client holds references has changed: attributes, and perhaps data. */
+        /**
+         * An inode to which the session's client holds references has changed: attributes, and perhaps {@code data} or an
+         * access control list, which kernels cache apart from attributes.
+         */
         void onChanged(long nodeid, boolean data);
 
         /** The session's own client is told the attributes of an inode, as they are after all that was heard of it. */
@@ -55,8 +58,8 @@ public final class ChangeFeed {
             case FUSE_WRITE, FUSE_FALLOCATE -> changed(from, r.inode, true);
             case FUSE_GETATTR, FUSE_LOOKUP -> seen(from, r.attributes.inode);
             case FUSE_COPY_FILE_RANGE, FUSE_COPY_FILE_RANGE_64 -> changed(from, r.inode2, true);
-            case FUSE_SETATTR -> changed(from, r.inode, (r.valid & FsRequest.SET_SIZE) != 0);
-            case FUSE_SETXATTR, FUSE_REMOVEXATTR -> changed(from, r.inode, false);
+            case FUSE_SETATTR -> changed(from, r.inode, (r.valid & FsRequest.SET_SIZE) != 0 || r.accessListChanged);
+            case FUSE_SETXATTR, FUSE_REMOVEXATTR -> changed(from, r.inode, r.accessListChanged);
             case FUSE_OPEN -> truncated(from, r, r.inode);
             case FUSE_CREATE -> {
                 changed(from, r.inode, false);

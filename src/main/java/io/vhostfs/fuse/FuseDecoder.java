@@ -164,7 +164,7 @@ final class FuseDecoder {
             case FUSE_STATFS -> submit(r, FsOp.STATFS);
             case FUSE_FSYNC, FUSE_FSYNCDIR -> fsync(r);
             case FUSE_FLUSH -> flush(r, s);
-            case FUSE_SETXATTR -> setExtendedAttribute(r, session);
+            case FUSE_SETXATTR -> setExtendedAttribute(r, s, session);
             case FUSE_GETXATTR -> getExtendedAttribute(r);
             case FUSE_LISTXATTR -> readExtendedAttribute(r, FsOp.LISTXATTR);
             case FUSE_REMOVEXATTR -> removeExtendedAttribute(r);
@@ -344,6 +344,7 @@ final class FuseDecoder {
     private static int create(FuseRequest r, FuseState s) {
         r.flags = openFlags(r.argumentInt(FUSE_CREATE_IN_FLAGS_OFFSET), s);
         r.mode = S_IFREG | (r.argumentInt(FUSE_CREATE_IN_MODE_OFFSET) & PERMISSION_BITS);
+        r.umask = r.argumentInt(FUSE_CREATE_IN_UMASK_OFFSET);
         r.killPrivileges = (r.argumentInt(FUSE_CREATE_IN_OPEN_FLAGS_OFFSET) & FUSE_OPEN_KILL_SUIDGID) != 0;
         int status = takeNewName(r, FUSE_CREATE_IN_SIZE);
         return status != 0 ? status : submit(r, FsOp.CREATE);
@@ -353,11 +354,13 @@ final class FuseDecoder {
     private static int createNameless(FuseRequest r, FuseState s) {
         r.flags = openFlags(r.argumentInt(FUSE_CREATE_IN_FLAGS_OFFSET), s);
         r.mode = S_IFREG | (r.argumentInt(FUSE_CREATE_IN_MODE_OFFSET) & PERMISSION_BITS);
+        r.umask = r.argumentInt(FUSE_CREATE_IN_UMASK_OFFSET);
         return submit(r, FsOp.TMPFILE);
     }
 
     private static int makeNode(FuseRequest r) {
         int mode = r.argumentInt(FUSE_MKNOD_IN_MODE_OFFSET);
+        r.umask = r.argumentInt(FUSE_MKNOD_IN_UMASK_OFFSET);
         int type = mode & S_IFMT;
         switch (type) {
             case S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK -> r.mode = type | (mode & PERMISSION_BITS);
@@ -377,6 +380,7 @@ final class FuseDecoder {
 
     private static int makeDirectory(FuseRequest r) {
         r.mode = S_IFDIR | (r.argumentInt(FUSE_MKDIR_IN_MODE_OFFSET) & PERMISSION_BITS);
+        r.umask = r.argumentInt(FUSE_MKDIR_IN_UMASK_OFFSET);
         int status = takeNewName(r, FUSE_MKDIR_IN_SIZE);
         return status != 0 ? status : submit(r, FsOp.MKDIR);
     }
@@ -539,10 +543,15 @@ final class FuseDecoder {
 
     // --- extended attributes
 
-    private static int setExtendedAttribute(FuseRequest r, FuseSession session) {
+    private static int setExtendedAttribute(FuseRequest r, FuseState s, FuseSession session) {
         long size = r.argumentUnsignedInt(FUSE_SETXATTR_IN_SIZE_OFFSET);
         r.flags = r.argumentInt(FUSE_SETXATTR_IN_FLAGS_OFFSET);
-        int argumentBytes = FUSE_COMPAT_SETXATTR_IN_SIZE;
+        int argumentBytes = s.extendedSetxattr ? FUSE_SETXATTR_IN_SIZE : FUSE_COMPAT_SETXATTR_IN_SIZE;
+        if (!r.takeArguments(argumentBytes)) {
+            return -Errno.EINVAL;
+        }
+        r.killPrivileges = s.extendedSetxattr
+                && (r.argumentInt(FUSE_SETXATTR_IN_SETXATTR_FLAGS_OFFSET) & FUSE_SETXATTR_ACL_KILL_SGID) != 0;
         int start = FUSE_IN_HEADER_SIZE + argumentBytes;
         int rest = r.takeRest(argumentBytes, FuseRequest.SCRATCH_SIZE - start);
         int status = attributeName(r, argumentBytes, rest);
@@ -604,7 +613,7 @@ final class FuseDecoder {
         r.nameAddress = at;
         r.nameLength = length;
         boolean acl = length > 16 && Memory.getLong(at) == ACL_NAME_0 && Memory.getLong(at + 8) == ACL_NAME_8;
-        // FUSE_POSIX_ACL was not agreed on: a list that could be stored would be one that no one obeys.
-        return acl ? -Errno.EOPNOTSUPP : 0;
+        // A list that the client's kernel does not obey is better not there.
+        return acl && !r.state.accessLists ? -Errno.EOPNOTSUPP : 0;
     }
 }

@@ -33,6 +33,9 @@ final class FuseInit {
             | FUSE_MAX_PAGES
             | FUSE_CACHE_SYMLINKS
             | FUSE_HANDLE_KILLPRIV_V2
+            | FUSE_DONT_MASK
+            | FUSE_POSIX_ACL
+            | FUSE_SETXATTR_EXT
             | FUSE_INIT_EXT;
 
     /** Linux's unit for max_pages is the client's page; ours is the smallest of them. */

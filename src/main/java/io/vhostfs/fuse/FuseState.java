@@ -25,6 +25,10 @@ final class FuseState {
     final long flags;
     final boolean writebackCache;
     final boolean killPrivileges;
+    final boolean extendedSetxattr;
+
+    /** The client's kernel obeys access control lists. */
+    final boolean accessLists;
 
     // What replies carry.
     final long entrySeconds;
@@ -51,6 +55,8 @@ final class FuseState {
         this.flags = flags;
         writebackCache = (flags & FUSE_WRITEBACK_CACHE) != 0;
         killPrivileges = (flags & FUSE_HANDLE_KILLPRIV_V2) != 0;
+        extendedSetxattr = (flags & FUSE_SETXATTR_EXT) != 0;
+        accessLists = (flags & FUSE_POSIX_ACL) != 0;
         entrySeconds = options.entryTimeoutNs() / NANOSECONDS;
         entryNanoseconds = (int) (options.entryTimeoutNs() % NANOSECONDS);
         cachesNegatives = options.negativeTimeoutNs() > 0;

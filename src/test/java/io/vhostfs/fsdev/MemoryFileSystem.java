@@ -313,7 +313,7 @@ public final class MemoryFileSystem implements FileSystem {
             return status;
         }
         boolean symlink = r.operation == FsOp.SYMLINK;
-        Node made = makeNode(symlink ? LibcConstants.S_IFLNK | 0777 : r.mode);
+        Node made = makeNode(symlink ? LibcConstants.S_IFLNK | 0777 : r.mode & ~r.umask);
         made.attributes.uid = r.uid;
         made.attributes.gid = r.gid;
         made.attributes.deviceNumber = r.operation == FsOp.MKNOD ? r.deviceNumber : 0;
@@ -465,7 +465,7 @@ public final class MemoryFileSystem implements FileSystem {
         if (entry != null) {
             node = node(entry.inode());
         } else {
-            node = makeNode(r.mode);
+            node = makeNode(r.mode & ~r.umask);
             node.attributes.uid = r.uid;
             node.attributes.gid = r.gid;
             link(directory, name, node);

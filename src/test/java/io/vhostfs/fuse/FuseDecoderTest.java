@@ -70,7 +70,7 @@ class FuseDecoderTest {
                 op("STATFS", FUSE_STATFS, 80),
                 op("RELEASE", FUSE_RELEASE, 0, 1L, 0, 0, 0L),
                 op("FSYNC", FUSE_FSYNC, 0, 1L, 0, 0),
-                op("SETXATTR", FUSE_SETXATTR, 0, 5, 0, "user.a", new byte[5]),
+                op("SETXATTR", FUSE_SETXATTR, 0, 5, 0, 0, 0, "user.a", new byte[5]),
                 op("GETXATTR", FUSE_GETXATTR, 8, 0, 0, "user.a"),
                 op("LISTXATTR", FUSE_LISTXATTR, 8, 0, 0),
                 op("REMOVEXATTR", FUSE_REMOVEXATTR, 0, "user.a"),
@@ -599,28 +599,38 @@ class FuseDecoderTest {
         byte[] value = new byte[65537];
         assertEquals(
                 -Errno.E2BIG,
-                client.send(FUSE_SETXATTR, ROOT, 65537, 0, "user.a", value).error());
-        assertEquals(-Errno.ERANGE, client.send(FUSE_SETXATTR, ROOT, 0, 0, "").error());
+                client.send(FUSE_SETXATTR, ROOT, 65537, 0, 0, 0, "user.a", value)
+                        .error());
+        assertEquals(
+                -Errno.ERANGE, client.send(FUSE_SETXATTR, ROOT, 0, 0, 0, 0, "").error());
         assertEquals(
                 -Errno.ERANGE,
                 client.send(FUSE_GETXATTR, ROOT, 0, 0, "n".repeat(256)).error());
         assertEquals(
-                -Errno.EINVAL, client.send(FUSE_SETXATTR, ROOT, 0, 4, "user.a").error());
+                -Errno.EINVAL,
+                client.send(FUSE_SETXATTR, ROOT, 0, 4, 0, 0, "user.a").error());
         assertEquals(
                 -Errno.EINVAL,
-                client.send(FUSE_SETXATTR, ROOT, 6, 0, "user.a", new byte[5]).error());
-        client.send(FUSE_SETXATTR, ROOT, 0, 0, "user.with/slash").ok();
+                client.send(FUSE_SETXATTR, ROOT, 6, 0, 0, 0, "user.a", new byte[5])
+                        .error());
+        client.send(FUSE_SETXATTR, ROOT, 0, 0, 0, 0, "user.with/slash").ok();
         client.send(FUSE_GETXATTR, ROOT, 0, 0, NAME_255).ok();
         assertEquals(
                 -Errno.EIO, client.send(FUSE_GETXATTR, ROOT, 4097, 0, "user.a").error());
     }
 
     @Test
-    void knowsNoAccessControlLists() {
+    void knowsNoAccessControlListsWhenTheKernelObeysNone() {
+        for (String name : List.of("system.posix_acl_access", "system.posix_acl_default")) {
+            client.send(FUSE_SETXATTR, ROOT, 0, 0, 0, 0, name).ok();
+            client.send(FUSE_GETXATTR, ROOT, 0, 0, name).ok();
+            client.send(FUSE_REMOVEXATTR, ROOT, name).ok();
+        }
+        client.init(7, 45, ~FUSE_POSIX_ACL).ok();
         for (String name : List.of("system.posix_acl_access", "system.posix_acl_default")) {
             assertEquals(
                     -Errno.EOPNOTSUPP,
-                    client.send(FUSE_SETXATTR, ROOT, 0, 0, name).error());
+                    client.send(FUSE_SETXATTR, ROOT, 0, 0, 0, 0, name).error());
             assertEquals(
                     -Errno.EOPNOTSUPP,
                     client.send(FUSE_GETXATTR, ROOT, 0, 0, name).error());
@@ -628,6 +638,31 @@ class FuseDecoderTest {
                     -Errno.EOPNOTSUPP, client.send(FUSE_REMOVEXATTR, ROOT, name).error());
         }
         client.send(FUSE_GETXATTR, ROOT, 0, 0, "system.posix_bcl_access").ok();
+    }
+
+    @Test
+    void takesTheLongerSetxattrWhereItWasAgreedOn() {
+        client.send(FUSE_SETXATTR, ROOT, 0, 0, FUSE_SETXATTR_ACL_KILL_SGID, 0, "user.a")
+                .ok();
+        assertTrue(recorder.last.killPrivileges);
+        client.send(FUSE_SETXATTR, ROOT, 0, 0, 0, 0, "user.a").ok();
+        assertFalse(recorder.last.killPrivileges);
+        assertEquals(-Errno.EINVAL, client.send(FUSE_SETXATTR, ROOT, 0, 0).error());
+        client.init(7, 45, ~FUSE_SETXATTR_EXT).ok();
+        client.send(FUSE_SETXATTR, ROOT, 0, 0, "user.a").ok();
+        assertFalse(recorder.last.killPrivileges);
+    }
+
+    @Test
+    void whatMakesAnInodeSaysTheUmask() {
+        client.send(FUSE_CREATE, ROOT, 0, 0666, 021, 0, "f").ok();
+        assertEquals(021, recorder.last.umask);
+        client.send(FUSE_MKNOD, ROOT, S_IFREG | 0666, 0, 022, 0, "f").ok();
+        assertEquals(022, recorder.last.umask);
+        client.send(FUSE_MKDIR, ROOT, 0777, 023, "d").ok();
+        assertEquals(023, recorder.last.umask);
+        client.send(FUSE_TMPFILE, ROOT, 0, 0666, 024, 0, "t").ok();
+        assertEquals(024, recorder.last.umask);
     }
 
     // --- helpers

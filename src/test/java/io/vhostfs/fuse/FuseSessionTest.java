@@ -66,7 +66,9 @@ class FuseSessionTest {
         assertEquals(0, flags & FUSE_AUTO_INVAL_DATA);
         assertTrue((flags & FUSE_HANDLE_KILLPRIV_V2) != 0);
         assertTrue((flags & FUSE_ALLOW_IDMAP) != 0);
-        assertEquals(0, flags & (FUSE_DONT_MASK | FUSE_POSIX_ACL | FUSE_SECURITY_CTX | FUSE_SUBMOUNTS));
+        long acl = FUSE_DONT_MASK | FUSE_POSIX_ACL | FUSE_SETXATTR_EXT;
+        assertEquals(acl, flags & acl);
+        assertEquals(0, flags & (FUSE_SECURITY_CTX | FUSE_SUBMOUNTS));
         assertEquals(flags, client.session.initFlags());
         assertEquals(45, client.session.minorVersion());
     }
@@ -324,10 +326,11 @@ class FuseSessionTest {
         use(messageCut, replyCut, pending);
         byte[] small = data(100);
         byte[] large = data(65536);
-        client.send(FUSE_SETXATTR, ROOT, small.length, XATTR_CREATE, "user.small", small)
+        client.send(FUSE_SETXATTR, ROOT, small.length, XATTR_CREATE, 0, 0, "user.small", small)
                 .ok();
-        client.send(FUSE_SETXATTR, ROOT, large.length, 0, "user.large", large).ok();
-        client.send(FUSE_SETXATTR, ROOT, 0, 0, "user.none").ok();
+        client.send(FUSE_SETXATTR, ROOT, large.length, 0, 0, 0, "user.large", large)
+                .ok();
+        client.send(FUSE_SETXATTR, ROOT, 0, 0, 0, 0, "user.none").ok();
         assertEquals(
                 100, client.send(FUSE_GETXATTR, ROOT, 0, 0, "user.small").ok().u32(0));
         assertArrayEquals(
