@@ -118,6 +118,7 @@ public final class BlockingIo implements AutoCloseable {
             if (reactor.runOnce() != 0) {
                 idleTurns = 0;
             } else if (++idleTurns > SPINS) {
+                reactor.checkFailure();
                 LockSupport.parkNanos(PAUSE_NS);
             } else {
                 Thread.onSpinWait();

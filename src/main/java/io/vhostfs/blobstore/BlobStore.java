@@ -1136,6 +1136,7 @@ public final class BlobStore {
             if (reactor.runOnce() > 0) {
                 idle = 0;
             } else if (++idle > SPINS_BEFORE_PAUSE) {
+                reactor.checkFailure();
                 LockSupport.parkNanos(PAUSE_NS);
             } else {
                 Thread.onSpinWait();

@@ -89,8 +89,7 @@ final class SimCommand implements Callable<Integer> {
         out.printf("seeds from %d on, %d at once%n", seed, threads);
         out.flush();
         SimRunner runner = new SimRunner(new SimOptions(steps, crashes), threads, seed, seeds, maxFailures);
-        SimRunner.Totals totals = runner.run(seconds, t -> progress(out, t));
-        totals.failures.forEach(failure -> print(out, failure));
+        SimRunner.Totals totals = runner.run(seconds, failed -> print(out, failed), t -> progress(out, t));
         out.println(line(totals));
         out.flush();
         return totals.failures.isEmpty() ? ExitCodes.OK : ExitCodes.SOFTWARE;
@@ -127,5 +126,6 @@ final class SimCommand implements Callable<Integer> {
         failure.printStackTrace(out);
         out.println(result.report());
         out.printf("again: vhostfs sim --seed %d --seeds 1 --steps %d --crashes %d%n", result.seed(), steps, crashes);
+        out.flush();
     }
 }

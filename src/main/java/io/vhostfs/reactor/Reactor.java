@@ -320,6 +320,18 @@ public final class Reactor {
         return turn.failure;
     }
 
+    /**
+     * For who drives a reactor by hand and waits for something: what failed may be what it waits for.
+     *
+     * @throws ReactorException when there is a {@link #failure}
+     */
+    public void checkFailure() {
+        Throwable failure = turn.failure;
+        if (failure != null) {
+            throw new ReactorException("reactor " + name() + ": " + failure, failure);
+        }
+    }
+
     /** Turns so far. Any thread. */
     public long turns() {
         return turn.turns();

@@ -7,6 +7,7 @@ import io.vhostfs.memory.Iovecs;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Reactor;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -19,7 +20,8 @@ import org.jspecify.annotations.Nullable;
  * <p>Invariant: what is durable is exactly what a disk promises: writes with FUA once they completed, and writes that had
  * completed when a flush was submitted that has completed since. Of everything else any part may survive a power cut, in
  * units of the atomic write. A request takes effect when it completes; its memory is read then, or when it was submitted.
- * One thread.
+ * What was discarded reads, until it is written again, as it was, as zeroes or as garbage. The disk can grow; who uses it
+ * learns that by asking. One thread.
  */
 final class SimDisk implements BlockDevice {
     static final int BLOCK = 4096;
@@ -32,6 +34,15 @@ final class SimDisk implements BlockDevice {
 
     /** A drive writes back by itself what has been in its cache for long. */
     private static final int MAX_UNFLUSHED = 4000;
+
+    /** No disk grows beyond this: more than one group of the store's map of free space. */
+    static final long MAX_CAPACITY_BYTES = 96L << 20;
+
+    /** Of what discarded blocks read as, in eighths: zeroes, garbage; the rest as before. */
+    private static final int DISCARD_ZEROES = 3;
+
+    private static final int DISCARD_GARBAGE = 6;
+    private static final int EIGHTHS = 8;
 
     private static final long SLOW_FACTOR = 100;
     private static final long STUCK_NS = 8_000_000_000L;
@@ -72,6 +83,16 @@ final class SimDisk implements BlockDevice {
     private final SimRandom random;
     private final TraceHash trace;
     private final DiskFaults faults;
+    private final boolean discards;
+
+    /** Fate of discarded blocks: a stream of its own. */
+    private final SimRandom fates;
+
+    /** As large as the disk is. */
+    private long deviceBytes;
+
+    /** As large as who uses it knows it to be. */
+    private long knownBytes;
 
     /** What is durable, by block; null is zeroes. */
     private final byte[] @Nullable [] media;
@@ -90,14 +111,19 @@ final class SimDisk implements BlockDevice {
 
     long requests;
     long flushes;
+    long discarded;
 
-    SimDisk(DiskProfile profile, SimClock clock, SimRandom random, TraceHash trace, DiskFaults faults) {
-        this.profile = profile;
+    SimDisk(SimPlan plan, SimClock clock, SimRandom random, SimRandom fates, TraceHash trace) {
+        profile = plan.disk();
+        faults = plan.faults();
+        discards = plan.discards();
+        deviceBytes = profile.capacityBytes();
+        knownBytes = deviceBytes;
+        this.fates = fates;
         this.clock = clock;
         this.random = random;
         this.trace = trace;
-        this.faults = faults;
-        int blocks = (int) (profile.capacityBytes() / BLOCK);
+        int blocks = (int) (Math.max(deviceBytes, plan.grows() ? MAX_CAPACITY_BYTES : 0) / BLOCK);
         media = new byte[blocks][];
         cached = new byte[blocks][];
         unflushedInBlock = new int[blocks];
@@ -114,6 +140,11 @@ final class SimDisk implements BlockDevice {
     /** Where the log ends, so that damage knows what is metadata. */
     void setLogEnd(long bytes) {
         logEndBytes = bytes;
+    }
+
+    /** The disk becomes larger; who uses it does not know yet. */
+    void enlarge(long bytes) {
+        deviceBytes = Math.min(MAX_CAPACITY_BYTES, deviceBytes + bytes);
     }
 
     // --- power
@@ -146,6 +177,17 @@ final class SimDisk implements BlockDevice {
             survive(flight.io.offsetBytes, data, new boolean[data.length / SECTOR], mode);
         }
         forgetCache();
+        loseDiscardsInFlight();
+    }
+
+    private void loseDiscardsInFlight() {
+        for (Channel channel : channels) {
+            for (Flight flight : channel.flights) {
+                if (flight.io.operation == BlockIo.DISCARD && fates.percent(50)) {
+                    giveUp(flight.io.offsetBytes, flight.io.lengthBytes);
+                }
+            }
+        }
     }
 
     private List<Flight> inFlightWrites() {
@@ -190,6 +232,7 @@ final class SimDisk implements BlockDevice {
     /** The target dies and the disk goes on: requests on their way happen or not, the cache stays. */
     void killChannels() {
         List<Flight> flights = inFlightWrites();
+        loseDiscardsInFlight();
         for (Channel channel : channels) {
             channel.flights.clear();
         }
@@ -280,6 +323,29 @@ final class SimDisk implements BlockDevice {
         }
     }
 
+    /** Discarded blocks: whatever was written there before counts no more, durable or not. */
+    private void giveUp(long offset, long length) {
+        int fate = fates.below(EIGHTHS);
+        for (long b = (offset + BLOCK - 1) / BLOCK; b < (offset + length) / BLOCK; b++) {
+            if (fate >= DISCARD_GARBAGE) {
+                continue;
+            }
+            byte[] content = null;
+            if (fate >= DISCARD_ZEROES) {
+                content = new byte[BLOCK];
+                ByteBuffer words = ByteBuffer.wrap(content);
+                while (words.hasRemaining()) {
+                    words.putLong(fates.nextLong());
+                }
+            }
+            media[(int) b] = content;
+            if (cached[(int) b] != null) {
+                cached[(int) b] = content == null ? new byte[BLOCK] : content.clone();
+            }
+            supersede(b * BLOCK, BLOCK);
+        }
+    }
+
     /** Everything that completed up to then becomes durable. */
     private void writeBack(long upTo) {
         List<Unflushed> left = new ArrayList<>();
@@ -322,7 +388,7 @@ final class SimDisk implements BlockDevice {
                     case BlockIo.READ -> performRead(io);
                     case BlockIo.WRITE -> performWrite(io, flight.captured != null ? flight.captured : gather(io));
                     case BlockIo.FLUSH -> performFlush(flight.flushSequence);
-                    case BlockIo.DISCARD -> 0;
+                    case BlockIo.DISCARD -> performDiscard(io);
                     default -> performZeroes(io);
                 };
         trace.add(io.operation * 31L + status);
@@ -389,7 +455,7 @@ final class SimDisk implements BlockDevice {
         }
         if (faults.misdirectsWrite(node)) {
             long other = metadataOffsets.get(random.below(metadataOffsets.size()));
-            return other + data.length <= profile.capacityBytes() ? other : offset;
+            return other + data.length <= deviceBytes ? other : offset;
         }
         return offset;
     }
@@ -400,6 +466,15 @@ final class SimDisk implements BlockDevice {
         }
         flushes++;
         writeBack(upTo);
+        return 0;
+    }
+
+    private int performDiscard(BlockIo io) {
+        if (faults.failsWrite(false)) {
+            return -Errno.EIO;
+        }
+        discarded++;
+        giveUp(io.offsetBytes, io.lengthBytes);
         return 0;
     }
 
@@ -433,9 +508,9 @@ final class SimDisk implements BlockDevice {
         if (io.offsetBytes < 0
                 || io.lengthBytes <= 0
                 || (io.offsetBytes | io.lengthBytes) % unit != 0
-                || io.offsetBytes + io.lengthBytes > profile.capacityBytes()) {
+                || io.offsetBytes + io.lengthBytes > knownBytes) {
             throw new SimFailure("a request for bytes " + io.offsetBytes + " + " + io.lengthBytes
-                    + " of a disk with units of " + unit + " and " + profile.capacityBytes() + " bytes");
+                    + " of a disk with units of " + unit + " and " + knownBytes + " bytes");
         }
         if (transfers) {
             if (Iovecs.totalLength(io.iovecsAddress, io.iovecCount) != io.lengthBytes) {
@@ -447,24 +522,39 @@ final class SimDisk implements BlockDevice {
                 }
             }
         }
-        if (io.operation == BlockIo.WRITE) {
-            checkNoOverlap(io);
-        }
+        checkNoOverlap(io);
     }
 
-    /** Two writes of the same bytes at once leave it to chance what is there afterwards. */
+    /**
+     * Two writes of the same bytes at once leave it to chance what is there afterwards; and what is discarded nobody may be
+     * reading or writing. A read beside a write is the guest's affair.
+     */
     private void checkNoOverlap(BlockIo io) {
         for (Channel channel : channels) {
             for (Flight flight : channel.flights) {
-                if (flight.io.operation == BlockIo.WRITE
-                        && flight.io.offsetBytes < io.offsetBytes + io.lengthBytes
-                        && io.offsetBytes < flight.io.offsetBytes + flight.io.lengthBytes) {
-                    throw new SimFailure("two writes at once to disk byte "
-                            + Math.max(io.offsetBytes, flight.io.offsetBytes) + ", block "
-                            + Math.max(io.offsetBytes, flight.io.offsetBytes) / BLOCK);
+                BlockIo other = flight.io;
+                boolean isDiscard = io.operation == BlockIo.DISCARD || other.operation == BlockIo.DISCARD;
+                boolean clash = isDiscard
+                        ? io.operation != BlockIo.FLUSH && other.operation != BlockIo.FLUSH
+                        : io.operation == BlockIo.WRITE && other.operation == BlockIo.WRITE;
+                if (clash
+                        && other.offsetBytes < io.offsetBytes + io.lengthBytes
+                        && io.offsetBytes < other.offsetBytes + other.lengthBytes) {
+                    long at = Math.max(io.offsetBytes, other.offsetBytes);
+                    throw new SimFailure("a " + name(io.operation) + " beside a " + name(other.operation)
+                            + ", both of disk byte " + at + ", block " + at / BLOCK);
                 }
             }
         }
+    }
+
+    private static String name(int operation) {
+        return switch (operation) {
+            case BlockIo.READ -> "read";
+            case BlockIo.WRITE -> "write";
+            case BlockIo.DISCARD -> "discard";
+            default -> "write of zeroes";
+        };
     }
 
     // --- the device
@@ -481,7 +571,13 @@ final class SimDisk implements BlockDevice {
 
     @Override
     public long capacityBytes() {
-        return profile.capacityBytes();
+        return knownBytes;
+    }
+
+    @Override
+    public long refreshCapacity() {
+        knownBytes = deviceBytes;
+        return knownBytes;
     }
 
     @Override
@@ -496,7 +592,7 @@ final class SimDisk implements BlockDevice {
 
     @Override
     public boolean supportsDiscard() {
-        return false;
+        return discards;
     }
 
     @Override
@@ -535,6 +631,7 @@ final class SimDisk implements BlockDevice {
 
         @Override
         public int submit(BlockIo io) {
+            clock.checkLimits();
             check(io);
             requests++;
             if (powerOff) {
@@ -557,6 +654,7 @@ final class SimDisk implements BlockDevice {
 
         @Override
         public int poll() {
+            clock.checkLimits();
             if (powerOff) {
                 return blocking ? failAll() : 0;
             }

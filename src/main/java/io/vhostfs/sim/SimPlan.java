@@ -15,6 +15,8 @@ import io.vhostfs.blobstore.StoreOptions;
  * @param maxInodes how many inodes there are at most
  * @param maxFileBytes how large a file gets
  * @param operationsPerCrash how many operations there are about between two crashes
+ * @param discards whether the disk takes discards, and is trimmed now and then
+ * @param grows whether the disk becomes larger now and then, and the store with it
  */
 record SimPlan(
         DiskProfile disk,
@@ -26,7 +28,9 @@ record SimPlan(
         int syncPercent,
         int maxInodes,
         int maxFileBytes,
-        int operationsPerCrash) {
+        int operationsPerCrash,
+        boolean discards,
+        boolean grows) {
     private static final long MS = 1_000_000L;
 
     static SimPlan draw(SimRandom random) {
@@ -46,7 +50,11 @@ record SimPlan(
             faults.dataWriteErrors = random.pick(0, 200, 5000);
             faults.metadataWriteErrors = random.pick(0, 0, 300);
         }
+        SimRandom more = random.split();
+        boolean discards = more.percent(40);
+        boolean grows = more.percent(40);
         StoreOptions options = StoreOptions.DEFAULT
+                .withDiscard(discards && more.percent(80))
                 .withMetaCacheBytes(StoreOptions.MIN_META_CACHE_BYTES)
                 .withIntervals(random.pick(5, 50, 1000) * MS, random.pick(10, 100, 1000, 10_000) * MS);
         return new SimPlan(
@@ -59,6 +67,8 @@ record SimPlan(
                 random.pick(1, 4, 15),
                 random.pick(12, 30, 80, 200),
                 random.pick(3000, 64 << 10, 256 << 10, 1 << 20),
-                random.pick(30, 150, 150, 600, 2000));
+                random.pick(30, 150, 150, 600, 2000),
+                discards,
+                grows);
     }
 }

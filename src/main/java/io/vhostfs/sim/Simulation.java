@@ -41,11 +41,16 @@ public final class Simulation {
     private final SharedMemory memory;
     private final TraceHash trace = new TraceHash();
     private final SimRandom random;
-    private final SimClock clock = new SimClock();
+    private final SimClock clock;
     private final SimPlan plan;
     private final SimDisk disk;
     private final SimDriver driver;
     private final SimGuest guest;
+    private final SimGrowth growth;
+
+    /** For what came to simulations later: seeds that do nothing of it do what they did. */
+    private final SimRandom more;
+
     private final long memoryMark;
 
     private @Nullable Mounted mounted;
@@ -69,9 +74,12 @@ public final class Simulation {
         this.seed = seed;
         this.options = options;
         this.memory = memory;
+        clock = new SimClock(options.simulatedSeconds());
         random = new SimRandom(seed);
+        more = new SimRandom(~seed);
         plan = SimPlan.draw(random.split());
-        disk = new SimDisk(plan.disk(), clock, random.split(), trace, plan.faults());
+        disk = new SimDisk(plan, clock, random.split(), more.split(), trace);
+        growth = new SimGrowth(plan, disk, more.split());
         driver = new SimDriver(memory);
         memoryMark = memory.mark();
         ModelNode root = new ModelNode(ModelTree.ROOT, LibcConstants.S_IFDIR, 0755);
@@ -151,6 +159,7 @@ public final class Simulation {
                 format();
                 disk.armCut(0);
                 disk.setLogEnd((8 + plan.logBytes() / SimDisk.BLOCK) * SimDisk.BLOCK);
+                growth.formatted();
                 return;
             } catch (StoreException | IllegalStateException e) {
                 requirePowerCut("mkfs", e);
@@ -214,6 +223,8 @@ public final class Simulation {
             m.store().abandon();
         }
         memory.release(memoryMark);
+        growth.forget();
+        disk.refreshCapacity();
     }
 
     private Mounted mounted() {
@@ -232,7 +243,9 @@ public final class Simulation {
             boolean cut = attempt < MAX_MOUNT_ATTEMPTS / 2 && random.percent(30);
             disk.armCut(cut ? random.skewed(400) : 0);
             try {
+                maintain();
                 mount();
+                growth.check(mounted().store());
                 Observation found = observe();
                 disk.armCut(0);
                 int prefix = new Oracle(guest.history(), guest.files()).match(found);
@@ -247,6 +260,19 @@ public final class Simulation {
                 // As planned.
             }
             crashed("recovery");
+        }
+    }
+
+    /** What is done now and then with a store that nobody serves. */
+    private void maintain() {
+        if (plan.grows() && more.percent(8)) {
+            growth.growOffline(guest);
+        }
+        if (plan.discards() && more.percent(8)) {
+            growth.trimOffline(guest);
+        }
+        if (disk.isPowerOff()) {
+            throw new PowerLost();
         }
     }
 
@@ -330,6 +356,7 @@ public final class Simulation {
 
     /** One turn of a reactor, and of the world around it. */
     private void turn(Reactor reactor) {
+        clock.checkLimits();
         int work = reactor.runOnce();
         Throwable thrown = reactor.failure();
         if (thrown != null) {
@@ -416,6 +443,9 @@ public final class Simulation {
                 // Timers run: commits, checkpoints, time stamps.
                 clock.advance(random.between(MS, 12_000 * MS));
             }
+            if (plan.grows() && more.oneIn(3000)) {
+                growth.start(mounted().store(), guest);
+            }
             turn(mounted().reactor());
             idle = guest.takeAnswers() > 0 || issued ? 0 : idle + 1;
             if (idle > MAX_IDLE_TURNS) {
@@ -473,6 +503,7 @@ public final class Simulation {
                 done.add(result);
             }
         }));
+        growth.requireEnded();
         boolean good = status == 0 && closed == 0;
         if (!good && !plan.faults().hasErred()) {
             throw new SimFailure("an unmount failed: " + Errno.name(Math.min(status, closed)));

@@ -37,7 +37,8 @@ class SimulationTest {
     }
 
     private static void assertGood(long firstSeed, int seeds) throws IOException, InterruptedException {
-        SimRunner.Totals totals = new SimRunner(SimOptions.DEFAULT, 2, firstSeed, seeds, 1).run(3600, t -> {});
+        SimRunner.Totals totals =
+                new SimRunner(SimOptions.DEFAULT, 2, firstSeed, seeds, 1).run(3600, failed -> {}, t -> {});
         totals.failures.forEach(SimulationTest::assertGood);
         assertEquals(seeds, totals.seeds);
         assertTrue(totals.crashes > seeds, "crashes: " + totals.crashes);
