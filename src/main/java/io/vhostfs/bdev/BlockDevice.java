@@ -48,6 +48,12 @@ public interface BlockDevice extends AutoCloseable {
         return new Reactor(name);
     }
 
+    /**
+     * What makes the first use of each part slow is done beforehand from now on, in the background; for who is going to serve
+     * the device. Once.
+     */
+    default void warmUp() {}
+
     /** All channels must be closed before. */
     @Override
     void close();

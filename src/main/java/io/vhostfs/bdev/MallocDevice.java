@@ -7,10 +7,12 @@ import io.vhostfs.memory.HugepageMemory;
 import io.vhostfs.memory.Iovecs;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.memory.OutOfNativeMemoryException;
+import io.vhostfs.memory.PreTouch;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.Libc;
 import io.vhostfs.reactor.Reactor;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A block device in this process's memory; its content ends with the device.
@@ -27,6 +29,7 @@ public final class MallocDevice implements BlockDevice {
     private final HugepageMemory memory;
     private final long address;
     private final AtomicInteger openChannels = new AtomicInteger();
+    private volatile @Nullable PreTouch preTouch;
 
     /**
      * Takes the memory; it reads as zeros.
@@ -90,9 +93,18 @@ public final class MallocDevice implements BlockDevice {
     }
 
     @Override
+    public void warmUp() {
+        preTouch = PreTouch.start(address, capacityBytes, name);
+    }
+
+    @Override
     public void close() {
         if (openChannels.get() != 0) {
             throw new IllegalStateException(name + ": " + openChannels.get() + " channels are open");
+        }
+        PreTouch touch = preTouch;
+        if (touch != null) {
+            touch.close();
         }
         memory.close();
     }

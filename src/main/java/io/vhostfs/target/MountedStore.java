@@ -160,6 +160,11 @@ final class MountedStore {
         return true;
     }
 
+    /** For when all is up: what would slow down the first use of the device is done in the background. Once. */
+    void warmUp() {
+        device.warmUp();
+    }
+
     /** Writes everything back and closes the device. All clients must be detached. */
     void close() throws InterruptedException {
         CompletableFuture<Integer> unmounted = new CompletableFuture<>();

@@ -66,6 +66,7 @@ public final class Target implements AutoCloseable {
             for (ShareConfig share : config.shares()) {
                 target.mount(share);
             }
+            target.stores.values().forEach(MountedStore::warmUp);
             target.growthWatch = GrowthWatch.start(target.stores.values());
             return target;
         } catch (IOException | InterruptedException | RuntimeException e) {
