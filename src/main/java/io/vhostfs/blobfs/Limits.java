@@ -59,6 +59,10 @@ final class Limits {
     static final int MAX_CLIENT_LOCKS = 1 << 13;
     /** Lock requests of one client that wait: fewer than a small ring has slots, so that one for an unlock is left. */
     static final int MAX_CLIENT_WAITING_LOCKS = 96;
+    /** Owners that wait for each other in a circle which is found: MAX_DEADLK_ITERATIONS of Linux. */
+    static final int MAX_DEADLOCK_OWNERS = 10;
+    /** Locks and files that are looked at for a circle before one waits: about 100 µs. */
+    static final int MAX_DEADLOCK_LOOKS = 1 << 14;
 
     private Limits() {}
 }

@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
  * POSIX record locks and flock(2) of all clients; each kind knows nothing of the other, as in Linux.
  *
  * <p>Invariant: locks of different owners overlap only when both are shared; locks of one owner never overlap; a request
- * waits only while a lock of another owner excludes it. An owner is a number of a client: clients do not share owners.
+ * waits only while a lock of another owner excludes it, and no owner waits for a record lock that it holds up itself. An owner is a number of a client: clients do not share owners.
  * Locks live in memory: they end with their client. Home reactor.
  */
 final class Locks {
@@ -55,6 +55,11 @@ final class Locks {
     private @Nullable LockedFile firstFile;
     private @Nullable LockedFile freeFile;
     private @Nullable Lock freeLock;
+
+    /** Requests that wait. */
+    private int waiting;
+
+    private int looksLeft;
 
     // Interrupts that came before what they interrupt.
     private final long[] interruptedKeys = new long[REMEMBERED_INTERRUPTS];
@@ -134,6 +139,12 @@ final class Locks {
     }
 
     private int await(LockedFile file, FsRequest r, BlobFsClient client) {
+        if (!r.isFlock && waiting != 0) {
+            looksLeft = Limits.MAX_DEADLOCK_LOOKS;
+            if (isHeldUpBy(file, r, client, r.lockOwner, client, 0)) {
+                return -Errno.EDEADLK;
+            }
+        }
         if (client.waitingLocks == Limits.MAX_CLIENT_WAITING_LOCKS) {
             return -Errno.ENOLCK;
         }
@@ -141,6 +152,7 @@ final class Locks {
             return -Errno.EINTR;
         }
         client.waitingLocks++;
+        waiting++;
         r.next = null;
         FsRequest last = file.firstWaiting;
         if (last == null) {
@@ -246,15 +258,19 @@ final class Locks {
     /** A lock of another owner that excludes the one asked for, or null. */
     private static @Nullable Lock conflict(LockedFile file, FsRequest r, BlobFsClient client) {
         for (Lock lock = file.first; lock != null; lock = lock.next) {
-            boolean excludes = lock.type == LibcConstants.F_WRLCK || r.lockType == LibcConstants.F_WRLCK;
-            if (excludes
-                    && lock.isFlock == r.isFlock
-                    && !lock.isOf(client, r.lockOwner, r.isFlock)
-                    && lock.overlaps(r.offset, r.lockEnd)) {
+            if (excludes(lock, r, client)) {
                 return lock;
             }
         }
         return null;
+    }
+
+    private static boolean excludes(Lock lock, FsRequest r, BlobFsClient client) {
+        boolean exclusive = lock.type == LibcConstants.F_WRLCK || r.lockType == LibcConstants.F_WRLCK;
+        return exclusive
+                && lock.isFlock == r.isFlock
+                && !lock.isOf(client, r.lockOwner, r.isFlock)
+                && lock.overlaps(r.offset, r.lockEnd);
     }
 
     /** Takes the range out of an owner's locks; whether any was there. Makes one lock more at most. */
@@ -410,7 +426,7 @@ final class Locks {
     }
 
     @SuppressWarnings("ReferenceEquality") // identity is meant
-    private static void unlinkWaiting(LockedFile file, FsRequest r) {
+    private void unlinkWaiting(LockedFile file, FsRequest r) {
         if (file.firstWaiting == r) {
             file.firstWaiting = r.next;
         } else {
@@ -424,6 +440,43 @@ final class Locks {
         }
         r.next = null;
         ((BlobFsClient) r.client).waitingLocks--;
+        waiting--;
+    }
+
+    // --- deadlocks
+
+    /**
+     * Whether the record lock {@code r}, were it waited for, would wait for an owner, for one whom that owner waits for, and
+     * so on. What is too long to be looked through is no deadlock.
+     */
+    private boolean isHeldUpBy(
+            LockedFile file, FsRequest r, BlobFsClient client, long owner, BlobFsClient ownersClient, int depth) {
+        for (Lock lock = file.first; lock != null && looksLeft-- > 0; lock = lock.next) {
+            BlobFsClient holder = lock.client;
+            if (holder == null || !excludes(lock, r, client)) {
+                continue;
+            }
+            if (lock.isOf(ownersClient, owner, false)) {
+                return true;
+            }
+            if (depth < Limits.MAX_DEADLOCK_OWNERS && isHeldUp(lock.owner, holder, owner, ownersClient, depth + 1)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Whether {@code waiter} waits for {@code owner}, or for one who does. */
+    private boolean isHeldUp(long waiter, BlobFsClient waitersClient, long owner, BlobFsClient ownersClient, int depth) {
+        for (LockedFile file = firstFile; file != null && looksLeft-- > 0; file = file.next) {
+            for (FsRequest r = file.firstWaiting; r != null; r = r.next) {
+                boolean waits = r.client == waitersClient && r.lockOwner == waiter && !r.isFlock;
+                if (waits && isHeldUpBy(file, r, waitersClient, owner, ownersClient, depth)) {
+                    return true;
+                }
+            }
+        }
+        return false;
     }
 
     // --- files with locks

@@ -254,4 +254,49 @@ class LocksTest {
         assertEquals(0, lock(0, 2, F_UNLCK, 0, Long.MAX_VALUE));
         assertEquals(0, lock(0, 2, F_WRLCK, 5, 5));
     }
+
+    @Test
+    void whoWouldWaitInACircleIsTold() {
+        assertEquals(0, lock(0, 1, F_WRLCK, 0, 9));
+        assertEquals(0, lock(1, 1, F_WRLCK, 10, 19));
+        assertEquals(0, lock(1, 2, F_RDLCK, 20, 29));
+        FsTestClient.Request first = await(request(0, 1, F_WRLCK, 10, 12), 0, 1);
+        FsTestClient.Request second = await(request(1, 1, F_WRLCK, 25, 40), 1, 2);
+        assertEquals(FileSystem.PENDING, second.status, "a line, no circle");
+        FsTestClient.Request third = await(request(1, 2, F_RDLCK, 5, 5), 1, 3);
+        assertEquals(-Errno.EDEADLK, third.status);
+        assertEquals(-Errno.EAGAIN, lock(1, 2, F_RDLCK, 5, 5), "who does not wait is in no circle");
+        FsTestClient.Request beside = await(request(0, 3, F_RDLCK, 5, 5), 0, 4);
+        assertEquals(FileSystem.PENDING, beside.status, "of an owner whom nobody waits for");
+        assertEquals(0, lock(1, 2, F_UNLCK, 20, 29));
+        assertEquals(0, second.status);
+        assertEquals(0, lock(1, 1, F_UNLCK, 0, Long.MAX_VALUE));
+        assertEquals(0, first.status);
+        assertEquals(0, lock(0, 1, F_UNLCK, 0, Long.MAX_VALUE));
+        assertEquals(0, beside.status);
+    }
+
+    @Test
+    void flockFindsNoCircle() {
+        assertEquals(0, clients[0].call(flock(0, 1, F_RDLCK), FsOp.SETLK));
+        assertEquals(0, clients[1].call(flock(1, 1, F_RDLCK), FsOp.SETLK));
+        FsTestClient.Request first = await(flock(0, 1, F_WRLCK), 0, 1);
+        FsTestClient.Request second = await(flock(1, 1, F_WRLCK), 1, 2);
+        assertEquals(0, first.status, "what it had is given back before it waits, as in Linux");
+        assertEquals(FileSystem.PENDING, second.status);
+    }
+
+    @Test
+    void aCircleOfManyOwnersIsWaitedIn() {
+        int owners = Limits.MAX_DEADLOCK_OWNERS + 3;
+        for (int i = 0; i < owners; i++) {
+            assertEquals(0, lock(0, i, F_WRLCK, i, i));
+        }
+        List<FsTestClient.Request> waiting = new ArrayList<>();
+        for (int i = 0; i < owners; i++) {
+            waiting.add(await(request(0, i, F_WRLCK, (i + 1) % owners, (i + 1) % owners), 0, i + 1));
+            assertEquals(FileSystem.PENDING, waiting.getLast().status);
+        }
+        fixture.fileSystem.interruptWaiting(clients[0].client);
+    }
 }
