@@ -339,7 +339,7 @@ public final class BlobFs implements FileSystem {
         if (!client.hasRoomForHandle()) {
             return -Errno.ENFILE;
         }
-        attributes.setOpened(r, inode, client.open(inode));
+        attributes.setOpened(r, inode, client.open(inode, LibcConstants.O_RDONLY));
         return BlobStore.OK;
     }
 

@@ -1,6 +1,7 @@
 package io.vhostfs.blobfs;
 
 import io.vhostfs.fsdev.FsClient;
+import io.vhostfs.os.LibcConstants;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -58,8 +59,8 @@ final class BlobFsClient extends FsClient {
         return openCount < maxHandles;
     }
 
-    /** The caller has asked {@link #hasRoomForHandle}. */
-    OpenFile open(Inode inode) {
+    /** With {@code O_*} flags. The caller has asked {@link #hasRoomForHandle}. */
+    OpenFile open(Inode inode, int flags) {
         if (firstFree == NONE) {
             growFiles();
         }
@@ -67,6 +68,8 @@ final class BlobFsClient extends FsClient {
         firstFree = file.nextFree;
         file.inode = inode;
         inode.handles++;
+        file.writes = (flags & LibcConstants.O_ACCMODE) != LibcConstants.O_RDONLY;
+        inode.writers += file.writes ? 1 : 0;
         openCount++;
         return file;
     }
@@ -101,6 +104,7 @@ final class BlobFsClient extends FsClient {
         file.nextFree = firstFree;
         firstFree = file.index;
         inode.handles--;
+        inode.writers -= file.writes ? 1 : 0;
         openCount--;
         return inode;
     }

@@ -46,6 +46,9 @@ final class FileQueries {
         if (!forData && r.flags != LibcConstants.SEEK_HOLE) {
             return -Errno.EINVAL;
         }
+        if (r.clientHoldsData && inode.writers != 0) {
+            return -Errno.ENOSYS;
+        }
         if (r.offset < 0 || r.offset >= inode.size) {
             return -Errno.ENXIO;
         }

@@ -99,6 +99,9 @@ final class Inode implements Message {
     boolean linkable;
 
     int handles;
+    /** Handles through which it may be written. */
+    int writers;
+
     int pins;
     /** The store's sequence after the last change of this inode, its items or its entries. */
     long changedSequence;

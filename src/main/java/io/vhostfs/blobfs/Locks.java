@@ -467,7 +467,8 @@ final class Locks {
     }
 
     /** Whether {@code waiter} waits for {@code owner}, or for one who does. */
-    private boolean isHeldUp(long waiter, BlobFsClient waitersClient, long owner, BlobFsClient ownersClient, int depth) {
+    private boolean isHeldUp(
+            long waiter, BlobFsClient waitersClient, long owner, BlobFsClient ownersClient, int depth) {
         for (LockedFile file = firstFile; file != null && looksLeft-- > 0; file = file.next) {
             for (FsRequest r = file.firstWaiting; r != null; r = r.next) {
                 boolean waits = r.client == waitersClient && r.lockOwner == waiter && !r.isFlock;

@@ -200,7 +200,7 @@ final class Namespace {
         if (!client.hasRoomForHandle()) {
             return -Errno.ENFILE;
         }
-        OpenFile file = client.open(inode);
+        OpenFile file = client.open(inode, r.flags);
         if ((r.flags & LibcConstants.O_TRUNC) != 0 && (inode.size != 0 || inode.blocks != 0)) {
             return changes.start(r, inode, FileOp.TRUNCATE, file);
         }
@@ -250,7 +250,7 @@ final class Namespace {
         volume.changed(inode);
         volume.changed(dir);
         if (r.operation == FsOp.CREATE) {
-            attributes.setOpened(r, inode, client.open(inode));
+            attributes.setOpened(r, inode, client.open(inode, r.flags));
         } else {
             give(r, client, inode);
         }
@@ -302,7 +302,7 @@ final class Namespace {
         putOrphan(inode);
         store.end();
         volume.changed(inode);
-        attributes.setOpened(r, inode, client.open(inode));
+        attributes.setOpened(r, inode, client.open(inode, r.flags));
         return BlobStore.OK;
     }
 

@@ -10,6 +10,9 @@ final class OpenFile {
 
     volatile @Nullable Inode inode;
 
+    /** It may be written through. */
+    boolean writes;
+
     /** Next free index. */
     int nextFree;
 

@@ -74,7 +74,7 @@ public final class FsOp {
     public static final int CREATE = 27;
     /** inode, handle, offset, length, mode (FALLOC_FL_*), killPrivileges. */
     public static final int FALLOCATE = 28;
-    /** inode, handle, offset, flags (SEEK_DATA, SEEK_HOLE) → count (the offset found). */
+    /** inode, handle, offset, flags (SEEK_DATA, SEEK_HOLE), clientHoldsData → count (the offset found), or ENOSYS: not known. */
     public static final int LSEEK = 29;
     /** Everything of the file system is durable when complete. */
     public static final int SYNCFS = 30;

@@ -62,6 +62,8 @@ public abstract class FsRequest implements Message {
     public boolean killPrivileges;
     /** WRITE of what the client had cached: it sets the times of the file itself. */
     public boolean keepsTimes;
+    /** LSEEK: the client may hold data back that it has written to a file which it has open for writing. */
+    public boolean clientHoldsData;
 
     // GETLK, SETLK, FLUSH, RELEASE.
     /** Whose lock is meant: a number that means something to the client. */

@@ -171,7 +171,7 @@ final class FuseDecoder {
             case FUSE_OPENDIR -> submit(r, FsOp.OPENDIR);
             case FUSE_RELEASEDIR -> withHandle(r, FsOp.RELEASEDIR);
             case FUSE_FALLOCATE -> allocate(r, s);
-            case FUSE_LSEEK -> seek(r);
+            case FUSE_LSEEK -> seek(r, s);
             case FUSE_TMPFILE -> createNameless(r, s);
             case FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW -> lock(r, s);
             case FUSE_INTERRUPT -> interrupt(r, s);
@@ -245,7 +245,12 @@ final class FuseDecoder {
         return s.killPrivileges && r.uid != 0;
     }
 
-    private static int seek(FuseRequest r) {
+    /**
+     * The kernel asks without having written back what it caches. It writes that back at each close; while the file is open
+     * for writing the answer is ENOSYS: then the kernel asks no more, and takes all of every file for data.
+     */
+    private static int seek(FuseRequest r, FuseState s) {
+        r.clientHoldsData = s.writebackCache;
         r.offset = r.argumentLong(FUSE_LSEEK_IN_OFFSET_OFFSET);
         r.flags = r.argumentInt(FUSE_LSEEK_IN_WHENCE_OFFSET);
         if (r.flags != SEEK_DATA && r.flags != SEEK_HOLE) {

@@ -51,6 +51,7 @@ final class UringQueue implements RequestSource, ChannelRequest.Owner {
     private final Ring ring;
     private final int queueId;
     private final FuseSession session;
+    private final Reactor reactor;
     private final ChannelRequest[] requests;
     private int inFlight;
     private boolean closed;
@@ -72,6 +73,7 @@ final class UringQueue implements RequestSource, ChannelRequest.Owner {
         this.ring = ring;
         this.queueId = queueId;
         this.session = session;
+        this.reactor = reactor;
         int entries = ring.entries();
         long ownBytes = (long) entries * ENTRY_BYTES;
         memory = HugepageMemory.reserve((long) ENTRIES * PAYLOAD_BYTES + ownBytes, "a queue of a host mount");
@@ -156,6 +158,7 @@ final class UringQueue implements RequestSource, ChannelRequest.Owner {
     @Override
     public int poll() {
         int work = broken ? 0 : ring.submit();
+        reactor.forgetWallClock();
         if (work < 0) {
             broken = true;
             disconnect(work);

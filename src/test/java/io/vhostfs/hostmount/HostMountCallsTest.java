@@ -108,6 +108,27 @@ class HostMountCallsTest {
     }
 
     @Test
+    void dataThatIsOnlyCachedIsNoHole() throws Exception {
+        try (MountedTarget target = start();
+                Arena arena = Arena.ofConfined()) {
+            Path file = Files.write(mount.resolve("file"), new byte[10_000]);
+            int fd = open(file, LibcConstants.O_RDWR);
+            assertEquals(0, Libc.ftruncate(fd, 1_000_000));
+            Libc.close(fd);
+            fd = open(file, LibcConstants.O_RDONLY);
+            assertEquals(12_288, call("lseek", fd, 0L, LibcConstants.SEEK_HOLE), "closed, what is a hole is known");
+            Libc.close(fd);
+            fd = open(file, LibcConstants.O_RDWR);
+            assertEquals(5, call("pwrite", fd, arena.allocateFrom("hello"), 5L, 500_000L));
+            long data = call("lseek", fd, 300_000L, LibcConstants.SEEK_DATA);
+            assertTrue(data >= 300_000 && data <= 500_000, "data at " + data);
+            assertEquals(1_000_000, call("lseek", fd, 500_000L, LibcConstants.SEEK_HOLE));
+            Libc.close(fd);
+            assertEquals(0, target.stop());
+        }
+    }
+
+    @Test
     void rangesAreCopied() throws Exception {
         byte[] data = new byte[3_000_000];
         new Random(1).nextBytes(data);
