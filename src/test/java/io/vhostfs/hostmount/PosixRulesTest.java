@@ -8,12 +8,13 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** What POSIX and Linux ask of system calls on files, on mounts of both modes; needs root. */
 @Tag("hostmount")
@@ -39,9 +40,14 @@ class PosixRulesTest {
         }
     }
 
+    @AfterAll
+    static void restore() throws IOException {
+        MountMode.restore();
+    }
+
     @ParameterizedTest
-    @ValueSource(strings = {"exclusive", "shared"})
-    void areKept(String mode) throws Exception {
+    @CsvSource({"exclusive, URING", "shared, READ"})
+    void areKept(String mode, MountMode transport) throws Exception {
         if (!ELSEWHERE.isEmpty()) {
             Path there = Files.createTempDirectory(Path.of(ELSEWHERE), "rules");
             Files.setPosixFilePermissions(there, PosixFilePermissions.fromString("rwxr-xr-x"));
@@ -50,7 +56,7 @@ class PosixRulesTest {
             return;
         }
         String store = "file:" + directory.resolve("store");
-        String share = "tag=t,privileged=on,mode=" + mode + ",mount=" + mount;
+        String share = "tag=t,privileged=on,mode=" + mode + ",mount=" + mount + transport.option();
         try (MountedTarget target = MountedTarget.start(directory, "--bdev", store + ",size=64M", "--share", share)) {
             runAll(mount);
             assertEquals(0, target.stop());

@@ -27,23 +27,30 @@ final class RandomFile implements AutoCloseable {
     private static final int MAX_PIECE = 100_000;
     private static final int PAGE = 4096;
     private static final int REMEMBERED = 12;
+    private static final int MS_ASYNC = 1;
+    private static final int MS_SYNC = 4;
     private static final int FALLOC_FL_KEEP = FALLOC_FL_KEEP_SIZE;
 
     private final Path[] paths;
     private final Random random;
     private final int[] fds;
     private final int[] directFds;
+    private final int[] appendFds;
+    /** Of a file with one path: it sees all that is written in whatever way, at once. */
+    private long longMap;
+
     private final byte[] model = new byte[MAX_BYTES];
     private int size;
     private final HugepageMemory buffer = HugepageMemory.allocate(HugepageMemory.HUGEPAGE_SIZE, "test");
     private final ArrayDeque<String> history = new ArrayDeque<>();
     private String operation = "";
 
-    RandomFile(long seed, Path... paths) {
+    RandomFile(Random random, Path... paths) {
         this.paths = paths;
-        random = new Random(seed);
+        this.random = random;
         fds = new int[paths.length];
         directFds = new int[paths.length];
+        appendFds = new int[paths.length];
         open();
     }
 
@@ -52,8 +59,10 @@ final class RandomFile implements AutoCloseable {
             String path = paths[i].toString();
             fds[i] = CString.with(path, p -> Libc.open(p, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
             directFds[i] = CString.with(path, p -> Libc.open(p, O_RDWR | O_DIRECT | O_CLOEXEC, 0));
-            assertTrue(fds[i] >= 0 && directFds[i] >= 0, () -> path + ": cannot be opened");
+            appendFds[i] = CString.with(path, p -> Libc.open(p, O_WRONLY | O_APPEND | O_CLOEXEC, 0));
+            assertTrue(fds[i] >= 0 && directFds[i] >= 0 && appendFds[i] >= 0, () -> path + ": cannot be opened");
         }
+        longMap = paths.length == 1 ? map(fds[0], PROT_READ | PROT_WRITE, 0, MAX_BYTES) : 0;
     }
 
     @Override
@@ -66,15 +75,19 @@ final class RandomFile implements AutoCloseable {
         for (int i = 0; i < fds.length; i++) {
             Libc.close(fds[i]);
             Libc.close(directFds[i]);
+            Libc.close(appendFds[i]);
+        }
+        if (longMap != 0) {
+            assertEquals(0, Libc.munmap(longMap, MAX_BYTES));
         }
     }
 
-    /** One random operation, checked. */
-    void step() {
+    /** One random operation, checked; {@code other}, which may be the same, is where a copy comes from. */
+    void step(RandomFile other) {
         int which = random.nextInt(paths.length);
         int fd = fds[which];
         operation = "";
-        switch (random.nextInt(20)) {
+        switch (random.nextInt(25)) {
             case 0, 1, 2 -> write(fd);
             case 3, 4, 5 -> read(fd);
             case 6, 7 -> writeMapped(fd);
@@ -85,8 +98,13 @@ final class RandomFile implements AutoCloseable {
             case 14 -> allocate(fd, 0);
             case 15 -> allocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP);
             case 16 -> allocate(fd, FALLOC_FL_ZERO_RANGE | (random.nextBoolean() ? FALLOC_FL_KEEP : 0));
-            case 17 -> copy(fd, fds[random.nextInt(paths.length)]);
+            case 17 -> copy(other, fd);
             case 18 -> sync(fd);
+            case 19 -> append(appendFds[which]);
+            case 20 -> seek(fd);
+            case 21 -> shift(fd, FALLOC_FL_COLLAPSE_RANGE);
+            case 22 -> shift(fd, FALLOC_FL_INSERT_RANGE);
+            case 23 -> syncMap();
             default -> reopen();
         }
         assertEquals(size, sizeOf(fds[random.nextInt(paths.length)]), this::told);
@@ -180,18 +198,31 @@ final class RandomFile implements AutoCloseable {
         }
         int at = random.nextInt(size);
         byte[] data = fill(piece(at, size));
-        int page = at & -PAGE;
-        int length = at + data.length - page;
         tell("write mapped " + at + "+" + data.length);
         assertDone(size, sizeOf(fd));
+        if (longMap != 0 && random.nextBoolean()) {
+            Memory.copyFromArray(data, 0, longMap + at, data.length);
+            put(data, at);
+            return;
+        }
+        int page = at & -PAGE;
+        int length = at + data.length - page;
         long address = map(fd, PROT_READ | PROT_WRITE, page, length);
         Memory.copyFromArray(data, 0, address + (at - page), data.length);
         if (paths.length > 1) {
             // Others see what a map has changed once it is synced.
-            assertDone(0, SystemCalls.call("msync", address, (long) length, 4));
+            assertDone(0, SystemCalls.call("msync", address, (long) length, MS_SYNC));
         }
         assertEquals(0, Libc.munmap(address, length));
         put(data, at);
+    }
+
+    private void syncMap() {
+        if (longMap != 0 && size > 0) {
+            boolean waits = random.nextBoolean();
+            tell("msync " + waits);
+            assertDone(0, SystemCalls.call("msync", longMap, (long) size, waits ? MS_SYNC : MS_ASYNC));
+        }
     }
 
     private void readMapped(int fd) {
@@ -200,13 +231,17 @@ final class RandomFile implements AutoCloseable {
         }
         int at = random.nextInt(size);
         int count = piece(at, size);
-        int page = at & -PAGE;
         tell("read mapped " + at + "+" + count);
         assertDone(size, sizeOf(fd));
+        if (longMap != 0 && random.nextBoolean()) {
+            assertSame(longMap + at, at, count);
+            return;
+        }
         if (paths.length > 1) {
             // A map shows what others changed a moment later; a read asks at once.
             assertDone(1, Libc.pread(fd, buffer.address(), 1, at));
         }
+        int page = at & -PAGE;
         long address = map(fd, PROT_READ, page, at + count - page);
         assertSame(address + (at - page), at, count);
         assertEquals(0, Libc.munmap(address, at + count - page));
@@ -259,19 +294,72 @@ final class RandomFile implements AutoCloseable {
         }
     }
 
-    private void copy(int from, int to) {
-        if (size < 2) {
+    private void append(int fd) {
+        if (size == MAX_BYTES) {
             return;
         }
-        int source = random.nextInt(size);
-        int length = piece(source, size);
+        byte[] data = fill(piece(size, MAX_BYTES));
+        tell("append " + data.length + " to " + size);
+        assertDone(data.length, Libc.write(fd, buffer.address(), data.length));
+        put(data, size);
+    }
+
+    /** Holes may be told as data, and never data as a hole. */
+    private void seek(int fd) {
+        if (size == 0) {
+            return;
+        }
+        int at = random.nextInt(size);
+        tell("seek from " + at);
+        long data = SystemCalls.call("lseek", fd, (long) at, SEEK_DATA);
+        long end = data == -Errno.ENXIO ? size : data;
+        assertTrue(end >= at && end <= size, () -> told() + ": " + end);
+        for (int i = at; i < end; i++) {
+            assertEquals(0, model[i], () -> told() + ": no data up to " + end);
+        }
+        long hole = SystemCalls.call("lseek", fd, (long) at, SEEK_HOLE);
+        assertTrue(hole >= at && hole <= size, () -> told() + ": hole at " + hole);
+    }
+
+    /** Takes blocks out of the file, or puts some in. FUSE of Linux knows no such thing. */
+    private void shift(int fd, int mode) {
+        int at = random.nextInt(MAX_BYTES) & -PAGE;
+        int length = Math.max(PAGE, piece(at, MAX_BYTES) & -PAGE);
+        boolean collapses = mode == FALLOC_FL_COLLAPSE_RANGE;
+        if (collapses ? at + length >= size : at >= size || size + length > MAX_BYTES) {
+            return;
+        }
+        tell((collapses ? "collapse " : "insert ") + at + "+" + length + " of " + size);
+        int status = Libc.fallocate(fd, mode, at, length);
+        if (status == -Errno.EOPNOTSUPP) {
+            return;
+        }
+        assertDone(0, status);
+        if (collapses) {
+            System.arraycopy(model, at + length, model, at, size - at - length);
+            Arrays.fill(model, size - length, size, (byte) 0);
+            size -= length;
+        } else {
+            System.arraycopy(model, at, model, at + length, size - at);
+            Arrays.fill(model, at, at + length, (byte) 0);
+            size += length;
+        }
+    }
+
+    private void copy(RandomFile other, int to) {
+        if (other.size < 2) {
+            return;
+        }
+        int from = other.fds[random.nextInt(other.fds.length)];
+        int source = random.nextInt(other.size);
+        int length = piece(source, other.size);
         int target = random.nextInt(MAX_BYTES - length);
-        if (target < source + length && source < target + length) {
+        if (other == this && target < source + length && source < target + length) {
             return;
         }
-        tell("copy " + source + "+" + length + " to " + target);
+        tell("copy " + source + "+" + length + " to " + target + (other == this ? "" : " from another"));
         // The kernel goes by the size it knows.
-        assertDone(size, sizeOf(from));
+        assertDone(other.size, sizeOf(from));
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment offsets = arena.allocate(16, 8);
             for (int done = 0; done < length; ) {
@@ -283,7 +371,7 @@ final class RandomFile implements AutoCloseable {
                 done += (int) copied;
             }
         }
-        put(Arrays.copyOfRange(model, source, source + length), target);
+        put(Arrays.copyOfRange(other.model, source, source + length), target);
     }
 
     private void sync(int fd) {

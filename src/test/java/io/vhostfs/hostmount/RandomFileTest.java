@@ -5,6 +5,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -15,7 +19,7 @@ import org.junit.jupiter.params.Parameter;
 import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** Random reads, writes, maps, truncations, allocations and copies on mounts, against a model; needs root. */
+/** Random reads, writes, maps, truncations, allocations and copies of several files, against a model; needs root. */
 @Tag("hostmount")
 @ParameterizedClass
 @EnumSource(MountMode.class)
@@ -23,6 +27,10 @@ class RandomFileTest {
     /** {@code -Dvhostfs.random.operations=1000000} for a long run, {@code -Dvhostfs.random.seed=…} for another one. */
     private static final int OPERATIONS = Integer.getInteger("vhostfs.random.operations", 2_500);
 
+    /** {@code -Dvhostfs.random.directory=DIR}: there instead, to try the model on another file system. */
+    private static final String ELSEWHERE = System.getProperty("vhostfs.random.directory", "");
+
+    private static final int FILES = 3;
     private static final long SEED = Long.getLong("vhostfs.random.seed", 1);
 
     @Parameter
@@ -54,28 +62,45 @@ class RandomFileTest {
         }
     }
 
-    private static void run(RandomFile file) {
-        for (int i = 0; i < OPERATIONS; i++) {
-            file.step();
+    private static void run(long seed, Path... directories) {
+        Random random = new Random(seed);
+        List<RandomFile> files = new ArrayList<>();
+        System.out.println(OPERATIONS + " operations, seed " + seed);
+        try {
+            for (int i = 0; i < FILES; i++) {
+                String name = "file" + i;
+                files.add(new RandomFile(
+                        random,
+                        Arrays.stream(directories).map(d -> d.resolve(name)).toArray(Path[]::new)));
+            }
+            for (int i = 0; i < OPERATIONS; i++) {
+                files.get(random.nextInt(FILES)).step(files.get(random.nextInt(FILES)));
+            }
+            files.forEach(RandomFile::checkAll);
+        } finally {
+            files.forEach(RandomFile::close);
         }
-        file.checkAll();
     }
 
     @Test
-    void aFileOfOneClientIsWhatWasMadeOfIt() throws Exception {
+    void filesOfOneClientAreWhatWasMadeOfThem() throws Exception {
+        if (!ELSEWHERE.isEmpty()) {
+            Path there = Files.createTempDirectory(Path.of(ELSEWHERE), "random");
+            run(SEED, there);
+            MountedTarget.run(0, directory, "rm", "-rf", there.toString());
+            return;
+        }
         String store = "file:" + directory.resolve("store");
         try (MountedTarget target = MountedTarget.start(
                 directory, "--bdev", store + ",size=64M", "--share", "tag=t,mount=" + mount + mode.option())) {
-            try (RandomFile file = new RandomFile(SEED, mount.resolve("file"))) {
-                run(file);
-            }
+            run(SEED, mount);
             assertEquals(0, target.stop());
         }
         MountedTarget.check(Path.of("").toAbsolutePath(), store);
     }
 
     @Test
-    void aFileOfTwoMountsIsTheSameOnBoth() throws Exception {
+    void filesOfTwoMountsAreTheSameOnBoth() throws Exception {
         String store = "file:" + directory.resolve("store");
         try (MountedTarget target = MountedTarget.start(
                 directory,
@@ -87,9 +112,7 @@ class RandomFileTest {
                 "tag=t,mode=shared,queues=2,mount=" + mount + mode.option(),
                 "--share",
                 "tag=u,mode=shared,mount=" + second + mode.option())) {
-            try (RandomFile file = new RandomFile(SEED + 1, mount.resolve("file"), second.resolve("file"))) {
-                run(file);
-            }
+            run(SEED + 1, mount, second);
             assertEquals(0, target.stop());
         }
         MountedTarget.check(Path.of("").toAbsolutePath(), store);
