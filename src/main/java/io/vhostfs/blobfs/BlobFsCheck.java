@@ -147,22 +147,16 @@ public final class BlobFsCheck {
     // --- first walk
 
     private void collectInode(long k0, long k1, long value, int length) {
-        if (k0 <= 0 || k0 >= Items.SYSTEM || k1 != Items.INODE_KEY || !Inode.isValidItem(value, length)) {
+        if (!Items.isInodeNumber(k0) || k1 != Items.INODE_KEY || !Inode.isValidItem(value, length)) {
             return;
         }
-        int i = inodes.add(k0);
-        inodes.mode[i] = Memory.getInt(value + Items.INODE_MODE_OFFSET);
-        inodes.links[i] = Memory.getInt(value + Items.INODE_LINKS_OFFSET);
-        inodes.flags[i] = Memory.getInt(value + Items.INODE_FLAGS_OFFSET);
-        inodes.size[i] = Memory.getLong(value + Items.INODE_SIZE_OFFSET);
-        inodes.blocks[i] = Memory.getLong(value + Items.INODE_BLOCKS_OFFSET);
-        inodes.parent[i] = Memory.getLong(value + Items.INODE_PARENT_OFFSET);
+        inodes.add(k0, value);
     }
 
     // --- second walk
 
     private void item(long k0, long k1, long value, int length) {
-        if (k0 <= 0 || k0 >= Items.SYSTEM) {
+        if (!Items.isInodeNumber(k0)) {
             endInode();
             systemItem(k0, k1, value, length);
             return;
@@ -218,7 +212,8 @@ public final class BlobFsCheck {
         int nameLength = length - Items.DENTRY_NAME_OFFSET;
         long target = Memory.getLong(value + Items.DENTRY_INODE_OFFSET);
         int type = Memory.getUnsignedByte(value + Items.DENTRY_TYPE_OFFSET);
-        if (!Directory.isEntryName(name, nameLength) || hash.hash48(name, nameLength) != Items.sub(k1) >>> 8) {
+        if (!Directory.isEntryName(name, nameLength)
+                || hash.hash48(name, nameLength) != Items.sub(k1) >>> Items.DENTRY_COLLISION_BITS) {
             report(Kind.WRONG_ENTRY, currentNumber, "entry for inode " + target + " is not where its name belongs");
         }
         int i = inodes.indexOf(target);
@@ -273,12 +268,7 @@ public final class BlobFsCheck {
     }
 
     private void inline(long k1, long value, int length) {
-        boolean fits = inodes.isLink(current)
-                ? Items.sub(k1) <= 1
-                : Items.sub(k1) == 0
-                        && inodes.isInline(current)
-                        && length <= Items.INLINE_DATA_OFFSET + Limits.MAX_INLINE_BYTES;
-        if (!fits || length < Items.INLINE_DATA_OFFSET || Memory.getUnsignedByte(value) != Items.VERSION) {
+        if (!inodes.isInlineItem(current, k1, value, length)) {
             report(Kind.MALFORMED_ITEM, currentNumber, "inline item of " + length + " bytes");
             return;
         }
@@ -357,16 +347,9 @@ public final class BlobFsCheck {
     }
 
     private void orphan(long number, byte reason) {
-        int i = inodes.indexOf(number);
-        boolean truncating = reason == Items.ORPHAN_TRUNCATING;
-        if (i < 0
-                || (!truncating && reason != Items.ORPHAN_UNLINKED)
-                || (truncating && (inodes.flags[i] & Items.FLAG_TRUNCATING) == 0)
-                || (!truncating && inodes.named[i] != 0)) {
+        if (!inodes.takeOrphan(number, reason)) {
             report(Kind.STRAY_ORPHAN, number, "orphan item with reason " + reason);
-            return;
         }
-        inodes.orphan[i] = reason;
     }
 
     // --- the whole

@@ -1,8 +1,9 @@
 package io.vhostfs.blobfs;
 
+import io.vhostfs.memory.Memory;
 import java.util.Arrays;
 
-/** What a check knows of each inode: parallel arrays in ascending order of number. One thread. */
+/** What a check or a repair knows of each inode: parallel arrays in ascending order of number. One thread. */
 final class CheckInodes {
     int count;
     long[] number = new long[1024];
@@ -14,6 +15,9 @@ final class CheckInodes {
     int[] subdirectories = new int[1024];
 
     long[] parent = new long[1024];
+    /** Of a directory, in a repair: the one whose entry counts. */
+    long[] owner = new long[1024];
+
     long[] size = new long[1024];
     long[] blocks = new long[1024];
     int[] flags = new int[1024];
@@ -26,7 +30,32 @@ final class CheckInodes {
             grow(2 * count);
         }
         number[count] = inode;
+        mode[count] = 0;
+        links[count] = 0;
+        named[count] = 0;
+        subdirectories[count] = 0;
+        parent[count] = 0;
+        owner[count] = 0;
+        size[count] = 0;
+        blocks[count] = 0;
+        flags[count] = 0;
+        orphan[count] = 0;
         return count++;
+    }
+
+    /** Adds an inode with what its item says. */
+    void add(long inode, long item) {
+        int i = add(inode);
+        mode[i] = Memory.getInt(item + Items.INODE_MODE_OFFSET);
+        links[i] = Memory.getInt(item + Items.INODE_LINKS_OFFSET);
+        flags[i] = Memory.getInt(item + Items.INODE_FLAGS_OFFSET);
+        size[i] = Memory.getLong(item + Items.INODE_SIZE_OFFSET);
+        blocks[i] = Memory.getLong(item + Items.INODE_BLOCKS_OFFSET);
+        parent[i] = Memory.getLong(item + Items.INODE_PARENT_OFFSET);
+    }
+
+    void clear() {
+        count = 0;
     }
 
     private void grow(int capacity) {
@@ -36,6 +65,7 @@ final class CheckInodes {
         named = Arrays.copyOf(named, capacity);
         subdirectories = Arrays.copyOf(subdirectories, capacity);
         parent = Arrays.copyOf(parent, capacity);
+        owner = Arrays.copyOf(owner, capacity);
         size = Arrays.copyOf(size, capacity);
         blocks = Arrays.copyOf(blocks, capacity);
         flags = Arrays.copyOf(flags, capacity);
@@ -57,5 +87,27 @@ final class CheckInodes {
 
     boolean isInline(int i) {
         return (flags[i] & Items.FLAG_INLINE) != 0;
+    }
+
+    /** Whether an INLINE item is one that this inode may have. */
+    boolean isInlineItem(int i, long k1, long value, int length) {
+        boolean fits = isLink(i)
+                ? Items.sub(k1) <= 1
+                : Items.sub(k1) == 0 && isInline(i) && length <= Items.INLINE_DATA_OFFSET + Limits.MAX_INLINE_BYTES;
+        return fits && length >= Items.INLINE_DATA_OFFSET && Memory.getUnsignedByte(value) == Items.VERSION;
+    }
+
+    /** Takes an ORPHAN item when all entries are counted; false when the inode is none. */
+    boolean takeOrphan(long inode, byte reason) {
+        int i = indexOf(inode);
+        boolean truncating = reason == Items.ORPHAN_TRUNCATING;
+        if (i < 0
+                || (!truncating && reason != Items.ORPHAN_UNLINKED)
+                || (truncating && (flags[i] & Items.FLAG_TRUNCATING) == 0)
+                || (!truncating && named[i] != 0)) {
+            return false;
+        }
+        orphan[i] = reason;
+        return true;
     }
 }

@@ -16,8 +16,7 @@ import org.jspecify.annotations.Nullable;
  * same 56 bits are its cookie: it stays while the entry does, whatever happens to others. Home reactor.
  */
 final class Directory {
-    private static final int INDEX_BITS = 8;
-    private static final int INDEX_MASK = (1 << INDEX_BITS) - 1;
+    private static final int INDEX_MASK = (1 << Items.DENTRY_COLLISION_BITS) - 1;
     private static final long COOKIE_DOT = 1;
     private static final long COOKIE_DOT_DOT = 2;
     private static final int DT_DIR = Modes.directoryType(Modes.S_IFDIR);
@@ -77,7 +76,7 @@ final class Directory {
 
     /** Looks an entry up: OK, NOT_FOUND, NOT_RESIDENT or a negative errno; sets the entry fields. */
     int find(long directory, long name, int length) {
-        long first = Items.key(Items.TYPE_DENTRY, volume.hash.hash48(name, length) << INDEX_BITS);
+        long first = Items.key(Items.TYPE_DENTRY, volume.hash.hash48(name, length) << Items.DENTRY_COLLISION_BITS);
         long last = first | INDEX_MASK;
         long free = first;
         long key = first;
@@ -170,7 +169,7 @@ final class Directory {
 
     private int listEntries(FsRequest r, BlobFsClient client, long directory, DirectoryFiller filler) {
         boolean any = r.offset < COOKIE_DOT_DOT;
-        long key = Items.key(Items.TYPE_DENTRY, Math.max(r.offset + 1, 1L << INDEX_BITS));
+        long key = Items.key(Items.TYPE_DENTRY, Math.max(r.offset + 1, 1L << Items.DENTRY_COLLISION_BITS));
         while (true) {
             int s = store.ceiling(directory, key);
             if (s == BlobStore.NOT_FOUND

@@ -77,6 +77,9 @@ final class Items {
     static final int DENTRY_INODE_OFFSET = 8;
     static final int DENTRY_NAME_OFFSET = 16;
 
+    /** Sub is the name's hash, then this many bits that tell names of one hash apart. */
+    static final int DENTRY_COLLISION_BITS = 8;
+
     // --- EXTENT
 
     static final int EXTENT_SIZE = 16;
@@ -137,6 +140,11 @@ final class Items {
      */
     static boolean isQuotaProject(int project) {
         return project < 0;
+    }
+
+    /** Whether a first key part is the number of an inode. */
+    static boolean isInodeNumber(long k0) {
+        return k0 > 0 && k0 < SYSTEM;
     }
 
     static long key(int type, long sub) {
