@@ -79,11 +79,6 @@ public final class BlobStore {
     /** Ranges that a group may log without having announced them. */
     private static final int GROUP_SLACK_BYTES = 32 * RANGE_LOG_BYTES;
 
-    /** Node I/O that reads leave to a checkpoint's writes. */
-    private static final int NODE_IOS_FOR_WRITES = 4;
-
-    private static final int MAX_NODE_IOS = 64;
-
     /** A damaged node is read again and again; the log need not say so for ever. */
     private static final int MAX_DAMAGE_REPORTS = 1000;
 
@@ -151,31 +146,20 @@ public final class BlobStore {
     private Reactor reactor;
     private @Nullable BlockChannel channel;
 
-    private NodeCache.@Nullable NodeIo freeNodeIo;
-    private int freeNodeIos;
+    private final NodeIoPool nodeIos;
 
     private int groupEntries;
     private boolean inGroup;
     private int retries;
     private int waitKind;
 
-    private boolean replaying;
-    private long replaySequence;
-    private long replayPosition;
-    private int replayChain;
-    private long replayGroup;
-    private long replayTail;
-
-    private @Nullable Parkable readyHead;
-    private @Nullable Parkable readyTail;
-    private @Nullable Parkable frameWaiters;
-    private @Nullable Parkable logWaiters;
-    private @Nullable Parkable checkpointWaiters;
-
-    private @Nullable CommitWaiter commitHead;
-    private @Nullable CommitWaiter commitTail;
-    private @Nullable CommitWaiter flushHead;
-    private @Nullable CommitWaiter flushTail;
+    private final ReplayState replay = new ReplayState();
+    private final ReadyQueue ready = new ReadyQueue();
+    private final ParkedList frameWaiters = new ParkedList();
+    private final ParkedList logWaiters = new ParkedList();
+    private final ParkedList checkpointWaiters = new ParkedList();
+    private final CommitQueue commits = new CommitQueue();
+    private final CommitQueue flushes = new CommitQueue();
     private boolean commitDue;
     private boolean tickScheduled;
     private long lastCheckpointNs;
@@ -218,9 +202,7 @@ public final class BlobStore {
         frameTarget = 2 * frameMargin;
         dirtyTrigger = frames * 3 / 8;
         dirtyLimit = frames * 3 / 4;
-        for (int i = Math.min(MAX_NODE_IOS, frames / 8); i > 0; i--) {
-            giveNodeIo(new NodeCache.NodeIo(this, memory));
-        }
+        nodeIos = new NodeIoPool(this, memory, frames);
         setClock();
     }
 
@@ -582,28 +564,12 @@ public final class BlobStore {
 
     /** Everything ended so far becomes durable, and so does all data whose write has completed; then the waiter is called. */
     public void commit(CommitWaiter waiter) {
-        waiter.targetGroup = log.endedGroup();
-        waiter.flushTicket = flusher.dataTicket();
-        waiter.nextWaiter = null;
-        if (commitTail == null) {
-            commitHead = waiter;
-        } else {
-            commitTail.nextWaiter = waiter;
-        }
-        commitTail = waiter;
+        commits.add(waiter, log.endedGroup(), flusher.dataTicket());
     }
 
     /** All data writes completed so far become durable; the cheaper commit when the caller changed no metadata. */
     public void flush(CommitWaiter waiter) {
-        waiter.targetGroup = 0;
-        waiter.flushTicket = flusher.dataTicket();
-        waiter.nextWaiter = null;
-        if (flushTail == null) {
-            flushHead = waiter;
-        } else {
-            flushTail.nextWaiter = waiter;
-        }
-        flushTail = waiter;
+        flushes.add(waiter, 0, flusher.dataTicket());
     }
 
     /** Number of the last ended group; with {@link #committedSequence} tells whether something still needs a commit. */
@@ -830,19 +796,10 @@ public final class BlobStore {
     public void park(Parkable request) {
         switch (waitKind) {
             case WAIT_TREE -> parkOnTree(request);
-            case WAIT_LOG -> {
-                request.nextParked = logWaiters;
-                logWaiters = request;
-            }
-            case WAIT_CHECKPOINT -> {
-                request.nextParked = checkpointWaiters;
-                checkpointWaiters = request;
-            }
+            case WAIT_LOG -> logWaiters.add(request);
+            case WAIT_CHECKPOINT -> checkpointWaiters.add(request);
             case WAIT_THROTTLE -> throttle.park(request);
-            default -> {
-                request.nextParked = null;
-                makeReady(request);
-            }
+            default -> ready.add(request);
         }
     }
 
@@ -851,34 +808,10 @@ public final class BlobStore {
         if (frame != NodeCache.NONE && cache.state(frame) == NodeCache.READING) {
             cache.park(frame, request);
         } else if (frame != NodeCache.NONE) {
-            request.nextParked = null;
-            makeReady(request);
+            ready.add(request);
         } else {
-            request.nextParked = frameWaiters;
-            frameWaiters = request;
+            frameWaiters.add(request);
         }
-    }
-
-    /** Takes a list of parked requests, last come first, to be run again in the next turn in the order they came. */
-    void makeReady(@Nullable Parkable list) {
-        Parkable reversed = null;
-        Parkable last = list;
-        Parkable at = list;
-        while (at != null) {
-            Parkable next = at.nextParked;
-            at.nextParked = reversed;
-            reversed = at;
-            at = next;
-        }
-        if (reversed == null) {
-            return;
-        }
-        if (readyTail == null) {
-            readyHead = reversed;
-        } else {
-            readyTail.nextParked = reversed;
-        }
-        readyTail = last;
     }
 
     // --- for the parts of the store
@@ -939,35 +872,12 @@ public final class BlobStore {
         return c.submit(io);
     }
 
-    NodeCache.@Nullable NodeIo takeNodeIo() {
-        return freeNodeIos > NODE_IOS_FOR_WRITES ? popNodeIo() : null;
+    NodeIoPool nodeIos() {
+        return nodeIos;
     }
 
-    boolean hasNodeIo() {
-        return freeNodeIos > 0;
-    }
-
-    NodeCache.NodeIo takeNodeIoForWrite() {
-        NodeCache.NodeIo io = popNodeIo();
-        if (io == null) {
-            throw new IllegalStateException("no node I/O is free");
-        }
-        return io;
-    }
-
-    private NodeCache.@Nullable NodeIo popNodeIo() {
-        NodeCache.NodeIo io = freeNodeIo;
-        if (io != null) {
-            freeNodeIo = io.nextFree;
-            freeNodeIos--;
-        }
-        return io;
-    }
-
-    void giveNodeIo(NodeCache.NodeIo io) {
-        io.nextFree = freeNodeIo;
-        freeNodeIo = io;
-        freeNodeIos++;
+    ReadyQueue ready() {
+        return ready;
     }
 
     void onNodeWritten(NodeCache.NodeIo io, int status) {
@@ -1000,27 +910,18 @@ public final class BlobStore {
                 failureText);
         checkpoint.abandon();
         discarder.turnOff();
-        Parkable list = checkpointWaiters;
-        checkpointWaiters = null;
-        makeReady(list);
-        list = logWaiters;
-        logWaiters = null;
-        makeReady(list);
+        blocksCameBack();
+        logHasRoom();
     }
 
     void logHasRoom() {
-        Parkable list = logWaiters;
-        logWaiters = null;
-        makeReady(list);
+        ready.addAll(logWaiters.takeAll());
     }
 
     /** Where the log goes on after the checkpoint that is being frozen. */
     void noteLogPosition(RootSlot slot) {
-        if (replaying) {
-            slot.logSequence = replaySequence;
-            slot.logPosition = replayPosition;
-            slot.logChain = replayChain;
-            slot.groupSequence = replayGroup;
+        if (replay.isRunning()) {
+            replay.fill(slot);
             return;
         }
         log.seal();
@@ -1031,8 +932,8 @@ public final class BlobStore {
     }
 
     void onCheckpoint(RootSlot slot) {
-        if (replaying) {
-            replayTail = slot.logPosition;
+        if (replay.isRunning()) {
+            replay.onCheckpoint(slot);
         } else {
             log.trim(slot.logPosition);
         }
@@ -1042,32 +943,24 @@ public final class BlobStore {
             space.grow(wanted.maps);
             growth = null;
         }
-        Parkable list = checkpointWaiters;
-        checkpointWaiters = null;
-        makeReady(list);
+        blocksCameBack();
     }
 
     // --- recovery
 
     void beginReplay(RootSlot slot, long runningEpoch) {
-        replaying = true;
         tree.epoch = runningEpoch;
         tree.nodeCount = slot.nodeCount;
         checkpoint.setLastSlot(slot.index);
-        replayTail = slot.logPosition;
-        noteReplayed(slot.logSequence, slot.logPosition, slot.logChain, slot.groupSequence);
+        replay.begin(slot);
     }
 
     void noteReplayed(long sequence, long position, int chain, long group) {
-        replaySequence = sequence;
-        replayPosition = position;
-        replayChain = chain;
-        replayGroup = group;
+        replay.note(sequence, position, chain, group);
     }
 
     void endReplay() {
-        replaying = false;
-        log.resume(replayTail, replayPosition, replaySequence, replayChain, replayGroup);
+        replay.end(log);
         if (cache.dirtyFrames() > 0) {
             scheduleTick();
         }
@@ -1083,9 +976,7 @@ public final class BlobStore {
             tree.forgetPrepared();
             waitKind = WAIT_TREE;
             boolean noFrame = status == NOT_RESIDENT && tree.waitFrame == NodeCache.NONE;
-            return noFrame && freeNodeIos > NODE_IOS_FOR_WRITES && !cache.replenishFully(frameTarget)
-                    ? -Errno.ENOMEM
-                    : status;
+            return noFrame && nodeIos.hasForRead() && !cache.replenishFully(frameTarget) ? -Errno.ENOMEM : status;
         }
         int needed = tree.preparedNodes();
         if (needed > space.chunksFor(SpaceMap.WHOLE_RESERVE)) {
@@ -1200,12 +1091,12 @@ public final class BlobStore {
                 && log.isIdle()
                 && flusher.isIdle()
                 && discarder.isIdle()
-                && freeNodeIos == Math.min(MAX_NODE_IOS, cache.frames() / 8)
+                && nodeIos.isWhole()
                 && (failure != 0 || (checkpoint.isIdle() && log.isEmpty()));
     }
 
     private int finishClosing(CommitWaiter done) {
-        if (!isQuiet() || commitHead != null || flushHead != null) {
+        if (!isQuiet() || !commits.isEmpty() || !flushes.isEmpty()) {
             return 0;
         }
         closing = null;
@@ -1223,7 +1114,7 @@ public final class BlobStore {
         tree.forgetPrepared();
         throttle.startTurn();
         int work = makeFrames();
-        work += runReady();
+        work += ready.run(READY_PER_TURN, tree);
         work += runThrottled();
         cache.forgetFailures();
         tree.forgetPrepared();
@@ -1246,7 +1137,7 @@ public final class BlobStore {
     }
 
     private boolean commitWanted() {
-        CommitWaiter last = commitTail;
+        CommitWaiter last = commits.last();
         if (commitDue && log.sealedGroup() == log.endedGroup()) {
             commitDue = false;
         }
@@ -1256,46 +1147,25 @@ public final class BlobStore {
     private int makeFrames() {
         int wanted = Math.max(frameTarget, wantedFrames);
         boolean enough = cache.freeFrames() >= wanted || cache.replenish(wanted);
-        if (frameWaiters == null) {
+        if (frameWaiters.isEmpty()) {
             return 0;
         }
         if (enough) {
-            if (freeNodeIos <= NODE_IOS_FOR_WRITES) {
+            if (!nodeIos.hasForRead()) {
                 return 0;
             }
             wantedFrames = 0;
-            Parkable list = frameWaiters;
-            frameWaiters = null;
-            makeReady(list);
+            ready.addAll(frameWaiters.takeAll());
             return 1;
         }
-        if (cache.isExhausted() && cache.dirtyFrames() > 0 && !options.readOnly() && !replaying && failure == 0) {
+        if (cache.isExhausted()
+                && cache.dirtyFrames() > 0
+                && !options.readOnly()
+                && !replay.isRunning()
+                && failure == 0) {
             requestCheckpointIfIdle();
         }
         return 0;
-    }
-
-    private int runReady() {
-        Parkable at = readyHead;
-        Parkable last = readyTail;
-        // What is made ready meanwhile has its turn with the next.
-        readyHead = null;
-        readyTail = null;
-        int n = 0;
-        while (at != null && n < READY_PER_TURN) {
-            Parkable next = at.nextParked;
-            at.nextParked = null;
-            tree.forgetPrepared();
-            at.unpark();
-            at = next;
-            n++;
-        }
-        if (at != null && last != null) {
-            last.nextParked = readyHead;
-            readyTail = readyHead == null ? last : readyTail;
-            readyHead = at;
-        }
-        return n;
     }
 
     /** Changes that were slowed down and may go on now. After an error they see it when they go on. */
@@ -1315,30 +1185,18 @@ public final class BlobStore {
     }
 
     private int completeWaiters() {
+        int n = complete(commits, READY_PER_TURN);
+        return n + complete(flushes, READY_PER_TURN - n);
+    }
+
+    private int complete(CommitQueue queue, int limit) {
         int n = 0;
-        while (n < READY_PER_TURN) {
-            CommitWaiter waiter = commitHead;
-            if (waiter == null || !isDue(waiter)) {
-                break;
-            }
-            commitHead = waiter.nextWaiter;
-            if (commitHead == null) {
-                commitTail = null;
-            }
+        CommitWaiter waiter = queue.first();
+        while (waiter != null && n < limit && isDue(waiter)) {
+            queue.remove(waiter);
             waiter.onCommitted(failure);
             n++;
-        }
-        while (n < READY_PER_TURN) {
-            CommitWaiter waiter = flushHead;
-            if (waiter == null || !isDue(waiter)) {
-                break;
-            }
-            flushHead = waiter.nextWaiter;
-            if (flushHead == null) {
-                flushTail = null;
-            }
-            waiter.onCommitted(failure);
-            n++;
+            waiter = queue.first();
         }
         return n;
     }
@@ -1362,6 +1220,11 @@ public final class BlobStore {
         return failure != 0 || (log.durableGroup() >= waiter.targetGroup && flusher.isDone(waiter.flushTicket));
     }
 
+    private boolean isFirstDue(CommitQueue queue) {
+        CommitWaiter first = queue.first();
+        return first != null && isDue(first);
+    }
+
     private void drain() {
         if (space.giveBack()) {
             blocksCameBack();
@@ -1369,9 +1232,7 @@ public final class BlobStore {
     }
 
     void blocksCameBack() {
-        Parkable list = checkpointWaiters;
-        checkpointWaiters = null;
-        makeReady(list);
+        ready.addAll(checkpointWaiters.takeAll());
     }
 
     private void scheduleTick() {
@@ -1397,16 +1258,16 @@ public final class BlobStore {
     }
 
     private boolean mustNotSleep() {
-        return readyHead != null
+        return !ready.isEmpty()
                 || flusher.hasWork()
                 || log.hasWork(commitWanted())
                 || checkpoint.hasWork()
-                || (commitHead != null && isDue(commitHead))
-                || (flushHead != null && isDue(flushHead))
+                || isFirstDue(commits)
+                || isFirstDue(flushes)
                 || growthEnded()
                 || discarder.hasWork()
                 || space.isDraining()
-                || frameWaiters != null
+                || !frameWaiters.isEmpty()
                 || closing != null;
     }
 

@@ -112,7 +112,7 @@ final class Checkpoint {
         return switch (state) {
             case IDLE -> wanted;
             case SPACE -> !space.isReleasing();
-            case WRITE -> walkDepth >= 0 ? store.hasNodeIo() : nodesInFlight == 0;
+            case WRITE -> walkDepth >= 0 ? store.nodeIos().hasForWrite() : nodesInFlight == 0;
             case FLUSH -> flusher.isDone(flushTicket);
             default -> false;
         };
@@ -231,7 +231,7 @@ final class Checkpoint {
             state = FLUSH;
             return;
         }
-        for (int n = 0; n < STEP_NODES && walkDepth >= 0 && store.hasNodeIo() && state == WRITE; n++) {
+        for (int n = 0; n < STEP_NODES && walkDepth >= 0 && store.nodeIos().hasForWrite() && state == WRITE; n++) {
             advanceWalk();
         }
     }
@@ -293,7 +293,7 @@ final class Checkpoint {
         cache.setState(frame, NodeCache.WRITING);
         nodesInFlight++;
         nodesWritten++;
-        NodeCache.NodeIo io = store.takeNodeIoForWrite();
+        NodeCache.NodeIo io = store.nodeIos().takeForWrite();
         io.frame = frame;
         io.prepare(BlockIo.WRITE, cache.block(frame), cache.address(frame));
         int status = store.submit(io);
@@ -304,7 +304,7 @@ final class Checkpoint {
 
     void onNodeWritten(NodeCache.NodeIo io, int status) {
         int frame = io.frame;
-        store.giveNodeIo(io);
+        store.nodeIos().give(io);
         nodesInFlight--;
         if (status < 0) {
             store.fail("a write of the tree node at block " + cache.block(frame), status);

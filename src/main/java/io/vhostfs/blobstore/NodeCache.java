@@ -342,7 +342,7 @@ final class NodeCache {
         if (freeCount <= store.framesSetAside()) {
             return NONE;
         }
-        NodeIo io = store.takeNodeIo();
+        NodeIo io = store.nodeIos().takeForRead();
         if (io == null) {
             return NONE;
         }
@@ -379,10 +379,10 @@ final class NodeCache {
             store.reportDamage(blocks[frame], problem);
         }
         requests[frame] = null;
-        store.giveNodeIo(io);
+        store.nodeIos().give(io);
         BlobStore.Parkable parked = waiters[frame];
         waiters[frame] = null;
-        store.makeReady(parked);
+        store.ready().addAll(parked);
     }
 
     private @Nullable String verify(NodeIo io, long node) {
