@@ -42,11 +42,18 @@ public final class BlobFs implements FileSystem {
     private volatile IoContext[] contexts;
     private @Nullable ParkedRequest freeParked;
 
-    BlobFs(BlobStore store, Reactor home, BlockDevice device, BlockChannel channel, NameHash hash, long nextInode) {
+    BlobFs(
+            BlobStore store,
+            Reactor home,
+            BlockDevice device,
+            BlockChannel channel,
+            NameHash hash,
+            Quotas quotas,
+            long nextInode) {
         this.store = store;
         this.home = home;
         this.device = device;
-        volume = new Volume(store, home, hash, nextInode);
+        volume = new Volume(store, home, hash, quotas, nextInode);
         homeContext = new IoContext(this, store, home, 0, device, channel);
         contexts = new IoContext[] {homeContext};
         xattrs = new Xattrs(volume);
@@ -93,6 +100,18 @@ public final class BlobFs implements FileSystem {
      */
     public void unmount(IntConsumer done) {
         new Unmounter(volume, orphans, done).run();
+    }
+
+    /**
+     * Limits what a directory and all below it may use: it becomes a project of its own, unless it is one. The first time
+     * everything below is counted; nobody may be at work there meanwhile. Home reactor.
+     *
+     * @param maxBytes 0 for no limit
+     * @param maxInodes 0 for no limit
+     * @param done gets 0 when it is durable, or a negative errno
+     */
+    public void setQuota(long directory, long maxBytes, long maxInodes, IntConsumer done) {
+        new QuotaSetter(volume, orphans, directory, maxBytes, maxInodes, done).run();
     }
 
     /** Lets another reactor send requests, with its own channel to the device. Home reactor, before that one's first. */
@@ -483,6 +502,13 @@ public final class BlobFs implements FileSystem {
         s.files = 0;
         s.freeFiles = 0;
         s.maxNameLength = Limits.MAX_NAME_BYTES;
+        if (!volume.quotas.isEmpty()) {
+            Inode inode = volume.load(r.inode);
+            if (inode == null) {
+                return volume.status;
+            }
+            Quotas.limit(inode.quota, s);
+        }
         return BlobStore.OK;
     }
 

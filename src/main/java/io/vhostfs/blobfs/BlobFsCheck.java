@@ -25,6 +25,7 @@ public final class BlobFsCheck {
             Kind.WRONG_SIZE,
             Kind.BROKEN_XATTR,
             Kind.STRAY_ORPHAN,
+            Kind.WRONG_USAGE,
             Kind.BAD_HEADER);
 
     private final BlobStore store;
@@ -53,6 +54,7 @@ public final class BlobFsCheck {
 
     private boolean hasSuper;
     private long nextInode;
+    private final QuotaSums sums = new QuotaSums();
 
     public BlobFsCheck(BlobStore store, Consumer<CheckFinding> findings) {
         this.store = store;
@@ -73,6 +75,7 @@ public final class BlobFsCheck {
             checkHeader();
             checkInodes();
             checkConnected();
+            sums.compare((quota, detail) -> report(Kind.WRONG_USAGE, quota.root, detail));
         }
         return findingCount;
     }
@@ -168,6 +171,9 @@ public final class BlobFsCheck {
         if (current < 0 && Items.type(k1) != Items.TYPE_INODE) {
             report(Kind.STRAY_ITEM, k0, "item " + Long.toHexString(k1) + " of an inode that is not there");
             return;
+        }
+        if (current >= 0) {
+            sums.addItem(inodes.project[current], k1, length);
         }
         switch (Items.type(k1)) {
             case Items.TYPE_INODE -> inode(k0, k1, value, length);
@@ -317,6 +323,7 @@ public final class BlobFsCheck {
             return;
         }
         endXattr();
+        sums.addBlocks(inodes.project[current], currentBlocks);
         if (currentBlocks != inodes.blocks[current]) {
             report(
                     Kind.WRONG_SIZE,
@@ -341,6 +348,8 @@ public final class BlobFsCheck {
             nextInode = Memory.getLong(value + Items.COUNTER_VALUE_OFFSET);
         } else if (k0 == Items.SYSTEM && Items.type(k1) == Items.TYPE_ORPHAN && length == Items.ORPHAN_SIZE) {
             orphan(Items.sub(k1), Memory.getByte(value + Items.ORPHAN_REASON_OFFSET));
+        } else if (k0 == Items.SYSTEM && QuotaSums.isQuota(k1, value, length)) {
+            sums.addQuota(Items.decodeProject((int) Items.sub(k1), value));
         } else {
             report(Kind.STRAY_ITEM, 0, "item " + Long.toHexString(k0) + ":" + Long.toHexString(k1));
         }

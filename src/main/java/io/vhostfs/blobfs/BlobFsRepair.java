@@ -48,10 +48,11 @@ public final class BlobFsRepair implements StoreMender {
             if (editor.isGuessed()) {
                 new RepairConflicts(items, losses).drop();
             }
-            inodes.mend();
+            boolean madeAnew = inodes.mend();
             new RepairValues(items, losses, header).mend();
             header.mend(inodes.lastNumber());
             new RepairTree(items, header).mend();
+            new RepairQuotas(items, losses).mend(madeAnew);
             header.store();
             losses.tell();
         }

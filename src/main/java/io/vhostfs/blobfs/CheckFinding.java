@@ -35,6 +35,8 @@ public record CheckFinding(Kind kind, long inode, String detail) {
         /** An attribute lacks a piece or has one too many. */
         BROKEN_XATTR,
         /** An ORPHAN item for what is no orphan. */
-        STRAY_ORPHAN
+        STRAY_ORPHAN,
+        /** What a quota says to be used is not what its inodes take: too little or too much is refused. */
+        WRONG_USAGE
     }
 }

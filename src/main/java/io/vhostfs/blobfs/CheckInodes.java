@@ -21,6 +21,7 @@ final class CheckInodes {
     long[] size = new long[1024];
     long[] blocks = new long[1024];
     int[] flags = new int[1024];
+    int[] project = new int[1024];
     /** ORPHAN reason, or 0. */
     byte[] orphan = new byte[1024];
 
@@ -39,6 +40,7 @@ final class CheckInodes {
         size[count] = 0;
         blocks[count] = 0;
         flags[count] = 0;
+        project[count] = 0;
         orphan[count] = 0;
         return count++;
     }
@@ -52,6 +54,7 @@ final class CheckInodes {
         size[i] = Memory.getLong(item + Items.INODE_SIZE_OFFSET);
         blocks[i] = Memory.getLong(item + Items.INODE_BLOCKS_OFFSET);
         parent[i] = Memory.getLong(item + Items.INODE_PARENT_OFFSET);
+        project[i] = Memory.getInt(item + Items.INODE_PROJECT_OFFSET);
     }
 
     void clear() {
@@ -69,6 +72,7 @@ final class CheckInodes {
         size = Arrays.copyOf(size, capacity);
         blocks = Arrays.copyOf(blocks, capacity);
         flags = Arrays.copyOf(flags, capacity);
+        project = Arrays.copyOf(project, capacity);
         orphan = Arrays.copyOf(orphan, capacity);
     }
 

@@ -278,10 +278,18 @@ final class FileChanges {
 
     private int expelCommit(FileOp op) {
         Inode inode = op.inode();
+        int r = store.find(inode.number, Items.INLINE_KEY);
+        if (r != BlobStore.OK) {
+            return r == BlobStore.NOT_FOUND ? -Errno.EIO : r;
+        }
+        int inlineBytes = Quotas.bytesOf(store.valueLength);
         edit.begin(ExtentMap.EMPTY, 0, 1);
         edit.add(0, op.pieceDisk[0], 1, false);
         edit.compute();
-        int r = edit.prepare(store, inode.number, false);
+        r = Quotas.check(inode.quota, Items.BLOCK_SIZE - inlineBytes, 0);
+        if (r == BlobStore.OK) {
+            r = edit.prepare(store, inode.number, false);
+        }
         if (r == BlobStore.OK) {
             r = store.prepareDelete(inode.number, Items.INLINE_KEY);
         }
@@ -298,6 +306,7 @@ final class FileChanges {
         op.pieceCount = 0;
         edit.put(store, inode.number, volume.scratch);
         store.delete(inode.number, Items.INLINE_KEY);
+        volume.quotas.charge(inode.quota, -inlineBytes, 0);
         inode.beginChange();
         volume.setMap(inode, edit.apply());
         inode.blocks = 1;

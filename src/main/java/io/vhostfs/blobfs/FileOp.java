@@ -322,6 +322,15 @@ final class FileOp extends BlobStore.Parkable implements Message {
         pieceNew[pieceCount++] = isNew;
     }
 
+    /** Blocks reserved so far. */
+    long newBlocks() {
+        long blocks = 0;
+        for (int i = 0; i < pieceCount; i++) {
+            blocks += pieceNew[i] ? ExtentMap.blocks(pieceLength[i]) : 0;
+        }
+        return blocks;
+    }
+
     /** Gives back what was reserved and is not in the tree. */
     void unreservePieces() {
         for (int i = 0; i < pieceCount; i++) {

@@ -66,6 +66,12 @@ final class Inode implements Message {
     long dataVersion;
     /** Unsigned; 0: of no project. */
     int projectId;
+    /** Of the project, or null. */
+    @Nullable
+    Quota quota;
+
+    /** The blocks that the quota counts. */
+    long chargedBlocks;
 
     // --- other reactors
 
@@ -160,6 +166,16 @@ final class Inode implements Message {
 
     boolean isDirectory() {
         return (mode & Modes.S_IFMT) == Modes.S_IFDIR;
+    }
+
+    /** Takes over a project and its quota, which counts the inode already, or will in this group. */
+    void setProject(int project) {
+        projectId = project;
+        quota = project < 0 ? volume.quotas.of(project) : null;
+        chargedBlocks = blocks;
+        if (quota != null && isDirectory()) {
+            flags |= Items.FLAG_PROJECT_INHERIT;
+        }
     }
 
     /** Whether an inode may not get a name in this directory: its blocks would be counted for another project. */
@@ -318,7 +334,7 @@ final class Inode implements Message {
         birthTimeNs = Memory.getLong(from + Items.INODE_BTIME_OFFSET);
         parent = Memory.getLong(from + Items.INODE_PARENT_OFFSET);
         dataVersion = Memory.getLong(from + Items.INODE_DATA_VERSION_OFFSET);
-        projectId = Memory.getInt(from + Items.INODE_PROJECT_OFFSET);
+        setProject(Memory.getInt(from + Items.INODE_PROJECT_OFFSET));
         map = blocks == 0 || (flags & Items.FLAG_INLINE) != 0 ? ExtentMap.EMPTY : null;
         if (isRegular() && !isInline()) {
             // An append in place whose commit a crash prevented left its bytes behind the size, and no flag.

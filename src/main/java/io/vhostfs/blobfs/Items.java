@@ -26,6 +26,8 @@ final class Items {
     static final int TYPE_COUNTER = 7;
     /** Under {@link #SYSTEM}. */
     static final int TYPE_SUPER = 8;
+    /** Under {@link #SYSTEM}: sub is a project of which {@link #isQuotaProject} is true. */
+    static final int TYPE_PROJECT = 10;
 
     /** First key part of the items that belong to no inode: above every inode number. */
     static final long SYSTEM = 1L << 56;
@@ -132,6 +134,25 @@ final class Items {
     static final int SUPER_INCOMPATIBLE_OFFSET = 24;
     static final int SUPER_CREATED_OFFSET = 32;
 
+    /** Read-only compatible: there are PROJECT items, which whoever changes something keeps true. */
+    static final long FEATURE_QUOTAS = 1;
+
+    // --- PROJECT
+
+    static final int PROJECT_SIZE = 64;
+    static final int PROJECT_VERSION_OFFSET = 0;
+    static final int PROJECT_FLAGS_OFFSET = 1;
+    static final int PROJECT_ROOT_OFFSET = 8;
+    static final int PROJECT_USED_BYTES_OFFSET = 16;
+    static final int PROJECT_USED_INODES_OFFSET = 24;
+    static final int PROJECT_MAX_BYTES_OFFSET = 32;
+    static final int PROJECT_MAX_INODES_OFFSET = 40;
+    /** What is used is not known: it was being counted. */
+    static final int PROJECT_FLAG_COUNTING = 1;
+
+    /** What an item of the tree takes beside its value, as quotas count. */
+    static final int SLOT_BYTES = 24;
+
     private Items() {}
 
     /**
@@ -171,6 +192,37 @@ final class Items {
 
     static long orphanKey(long inode) {
         return key(TYPE_ORPHAN, inode);
+    }
+
+    static long projectKey(int project) {
+        return key(TYPE_PROJECT, Integer.toUnsignedLong(project));
+    }
+
+    static void encodeProject(long to, Quota quota) {
+        Memory.zero(to, PROJECT_SIZE);
+        Memory.putLong(to, VERSION | (quota.isCounting ? PROJECT_FLAG_COUNTING << 8 : 0));
+        Memory.putLong(to + PROJECT_ROOT_OFFSET, quota.root);
+        Memory.putLong(to + PROJECT_USED_BYTES_OFFSET, quota.usedBytes);
+        Memory.putLong(to + PROJECT_USED_INODES_OFFSET, quota.usedInodes);
+        Memory.putLong(to + PROJECT_MAX_BYTES_OFFSET, quota.maxBytes);
+        Memory.putLong(to + PROJECT_MAX_INODES_OFFSET, quota.maxInodes);
+    }
+
+    static boolean isProject(long value, int length) {
+        return length == PROJECT_SIZE
+                && Memory.getUnsignedByte(value) == VERSION
+                && Memory.getLong(value + PROJECT_MAX_BYTES_OFFSET) >= 0
+                && Memory.getLong(value + PROJECT_MAX_INODES_OFFSET) >= 0;
+    }
+
+    static Quota decodeProject(int project, long value) {
+        Quota quota = new Quota(project, Memory.getLong(value + PROJECT_ROOT_OFFSET));
+        quota.isCounting = (Memory.getByte(value + PROJECT_FLAGS_OFFSET) & PROJECT_FLAG_COUNTING) != 0;
+        quota.usedBytes = Memory.getLong(value + PROJECT_USED_BYTES_OFFSET);
+        quota.usedInodes = Memory.getLong(value + PROJECT_USED_INODES_OFFSET);
+        quota.maxBytes = Memory.getLong(value + PROJECT_MAX_BYTES_OFFSET);
+        quota.maxInodes = Memory.getLong(value + PROJECT_MAX_INODES_OFFSET);
+        return quota;
     }
 
     static void encodeExtent(long to, long diskBlock, int lengthBlocks, boolean unwritten) {

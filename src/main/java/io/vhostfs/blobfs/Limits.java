@@ -64,5 +64,8 @@ final class Limits {
     /** Locks and files that are looked at for a circle before one waits: about 100 µs. */
     static final int MAX_DEADLOCK_LOOKS = 1 << 14;
 
+    /** Directories with a quota of their own: shares, of which a target serves far fewer. */
+    static final int MAX_QUOTAS = 1 << 12;
+
     private Limits() {}
 }

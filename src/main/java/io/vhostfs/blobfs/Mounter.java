@@ -14,6 +14,7 @@ final class Mounter extends BlobStore.Parkable {
     private final BlockDevice device;
     private final BlockChannel channel;
     private final BlobFs.MountListener listener;
+    private final Quotas quotas;
 
     Mounter(BlobStore store, Reactor home, BlockDevice device, BlockChannel channel, BlobFs.MountListener listener) {
         this.store = store;
@@ -21,6 +22,7 @@ final class Mounter extends BlobStore.Parkable {
         this.device = device;
         this.channel = channel;
         this.listener = listener;
+        quotas = new Quotas(store);
     }
 
     @Override
@@ -40,7 +42,7 @@ final class Mounter extends BlobStore.Parkable {
             return;
         }
         long incompatible = Memory.getLong(value + Items.SUPER_INCOMPATIBLE_OFFSET)
-                | Memory.getLong(value + Items.SUPER_READ_ONLY_COMPATIBLE_OFFSET);
+                | (Memory.getLong(value + Items.SUPER_READ_ONLY_COMPATIBLE_OFFSET) & ~Items.FEATURE_QUOTAS);
         if (incompatible != 0) {
             failed(
                     -Errno.EINVAL,
@@ -53,7 +55,12 @@ final class Mounter extends BlobStore.Parkable {
             return;
         }
         long nextInode = Memory.getLong(store.valueAddress + Items.COUNTER_VALUE_OFFSET);
-        listener.onMounted(new BlobFs(store, home, device, channel, new NameHash(store.hashSeed()), nextInode));
+        s = quotas.load();
+        if (s != BlobStore.OK) {
+            failed(s, "the quotas of shares are damaged: run fsck");
+            return;
+        }
+        listener.onMounted(new BlobFs(store, home, device, channel, new NameHash(store.hashSeed()), quotas, nextInode));
     }
 
     private void failed(int status, String why) {

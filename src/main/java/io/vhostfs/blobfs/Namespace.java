@@ -227,6 +227,13 @@ final class Namespace {
             return -Errno.ENOMEM;
         }
         int s = newXattrs.plan(r, dir, wantedMode);
+        int usedBytes = Quotas.entryBytes(r.nameLength)
+                + Quotas.INODE_BYTES
+                + targetBytes(r, wantedMode)
+                + newXattrs.usedBytes();
+        if (s == BlobStore.OK) {
+            s = Quotas.check(dir.quota, usedBytes, 1);
+        }
         if (s == BlobStore.OK) {
             s = prepareMake(r, dir, wantedMode, isDirectory);
         }
@@ -246,6 +253,7 @@ final class Namespace {
             dir.links++;
             volume.putInode(dir);
         }
+        volume.quotas.charge(dir.quota, usedBytes, 1);
         store.end();
         volume.changed(inode);
         volume.changed(dir);
@@ -271,6 +279,10 @@ final class Namespace {
         }
         long number = volume.nextInodeNumber();
         int s = newXattrs.plan(r, dir, Modes.S_IFREG | (r.mode & Modes.PERMISSIONS));
+        int usedBytes = Quotas.INODE_BYTES + newXattrs.usedBytes();
+        if (s == BlobStore.OK) {
+            s = Quotas.check(dir.quota, usedBytes, 1);
+        }
         if (s == BlobStore.OK) {
             s = volume.prepareInode(number);
         }
@@ -282,6 +294,9 @@ final class Namespace {
         }
         if (s == BlobStore.OK) {
             s = store.prepare(Items.SYSTEM, Items.orphanKey(number), Items.ORPHAN_SIZE);
+        }
+        if (s == BlobStore.OK) {
+            s = volume.quotas.prepare(dir.quota);
         }
         if (s == BlobStore.OK) {
             s = store.begin(BlobStore.logBytes(Items.INODE_SIZE)
@@ -300,6 +315,7 @@ final class Namespace {
         inode.endChange();
         inode.linkable = (r.flags & LibcConstants.O_EXCL) == 0;
         putOrphan(inode);
+        volume.quotas.charge(dir.quota, usedBytes, 1);
         store.end();
         volume.changed(inode);
         attributes.setOpened(r, inode, client.open(inode, r.flags));
@@ -316,6 +332,9 @@ final class Namespace {
         }
         if (s == BlobStore.OK) {
             s = volume.prepareInodeNumber();
+        }
+        if (s == BlobStore.OK) {
+            s = volume.quotas.prepare(dir.quota);
         }
         if (s == BlobStore.OK && isDirectory) {
             s = volume.prepareInode(dir.number);
@@ -339,6 +358,17 @@ final class Namespace {
             s = store.prepare(number, Items.INLINE_KEY2, Items.INLINE_DATA_OFFSET + r.name2Length - first);
         }
         return s;
+    }
+
+    /** What a new symbolic link's target takes of a quota. */
+    private static int targetBytes(FsRequest r, int mode) {
+        if ((mode & Modes.S_IFMT) != Modes.S_IFLNK) {
+            return 0;
+        }
+        int first = Math.min(r.name2Length, Items.SYMLINK_PIECE_BYTES);
+        int rest = r.name2Length - first;
+        return Quotas.bytesOf(Items.INLINE_DATA_OFFSET + first)
+                + (rest == 0 ? 0 : Quotas.bytesOf(Items.INLINE_DATA_OFFSET + rest));
     }
 
     private void putTarget(FsRequest r, Inode inode) {
@@ -381,11 +411,9 @@ final class Namespace {
         inode.birthTimeNs = now;
         inode.parent = isDirectory ? dir.number : 0;
         inode.dataVersion = 0;
-        inode.projectId = 0;
-        if ((dir.flags & Items.FLAG_PROJECT_INHERIT) != 0) {
-            inode.projectId = dir.projectId;
-            inode.flags |= isDirectory ? Items.FLAG_PROJECT_INHERIT : 0;
-        }
+        boolean inheritsProject = (dir.flags & Items.FLAG_PROJECT_INHERIT) != 0;
+        inode.setProject(inheritsProject ? dir.projectId : 0);
+        inode.flags |= isDirectory && inheritsProject ? Items.FLAG_PROJECT_INHERIT : 0;
         inode.map = ExtentMap.EMPTY;
         inode.endChange();
         inode.resetTransient();
@@ -411,10 +439,16 @@ final class Namespace {
             s = -Errno.EXDEV;
         }
         if (s == BlobStore.OK) {
+            s = Quotas.check(dir.quota, Quotas.entryBytes(r.nameLength), 0);
+        }
+        if (s == BlobStore.OK) {
             s = directory.prepareEntry(dir.number, directory.entryKey, r.nameLength);
         }
         if (s == BlobStore.OK) {
             s = volume.prepareInode(inode.number);
+        }
+        if (s == BlobStore.OK) {
+            s = volume.quotas.prepare(dir.quota);
         }
         boolean first = inode.links == 0;
         if (s == BlobStore.OK && first) {
@@ -442,6 +476,7 @@ final class Namespace {
         inode.endChange();
         volume.putInode(inode);
         volume.touchModified(dir, now);
+        volume.quotas.charge(dir.quota, Quotas.entryBytes(r.nameLength), 0);
         store.end();
         volume.changed(inode);
         volume.changed(dir);
@@ -479,6 +514,9 @@ final class Namespace {
         if (s == BlobStore.OK) {
             s = prepareDropLink(inode);
         }
+        if (s == BlobStore.OK) {
+            s = volume.quotas.prepareInReserve(dir.quota);
+        }
         int logBytes = BlobStore.logBytes(0) + BlobStore.logBytes(Items.INODE_SIZE);
         if (s == BlobStore.OK && isRmdir) {
             s = volume.prepareInodeInReserve(dir.number);
@@ -498,6 +536,7 @@ final class Namespace {
             dir.links--;
             volume.putInode(dir);
         }
+        volume.quotas.charge(dir.quota, -Quotas.entryBytes(r.nameLength), 0);
         store.end();
         volume.changed(dir);
         volume.changed(inode);

@@ -69,6 +69,15 @@ final class NewXattrs {
         valueLength[count++] = valueBytes;
     }
 
+    /** What they take of a quota. */
+    int usedBytes() {
+        int bytes = 0;
+        for (int i = 0; i < count; i++) {
+            bytes += Xattrs.usedBytes(nameLength[i], valueLength[i]);
+        }
+        return bytes;
+    }
+
     int prepare(long inode) {
         int s = BlobStore.OK;
         for (int i = 0; i < count && s == BlobStore.OK; i++) {

@@ -27,6 +27,8 @@ final class Orphans {
     private final int[] extentLengths = new int[Limits.MAX_GROUP_ITEMS];
     private int keyCount;
     private boolean allKeys;
+    /** What the collected items take of a quota, without INODE. */
+    private long collectedBytes;
 
     private @Nullable TruncationFinisher finisher;
     private boolean scanning;
@@ -147,6 +149,9 @@ final class Orphans {
             r = store.prepareDelete(Items.SYSTEM, Items.orphanKey(number));
         }
         if (r == BlobStore.OK) {
+            r = volume.quotas.prepareInReserve(inode.quota);
+        }
+        if (r == BlobStore.OK) {
             r = store.begin((keyCount + 2) * (BlobStore.logBytes(0) + BlobStore.RANGE_LOG_BYTES));
         }
         if (r != BlobStore.OK) {
@@ -162,6 +167,7 @@ final class Orphans {
             store.delete(number, Items.INODE_KEY);
             store.delete(Items.SYSTEM, Items.orphanKey(number));
         }
+        volume.quotas.charge(inode.quota, -collectedBytes - (allKeys ? Quotas.INODE_BYTES : 0), allKeys ? -1 : 0);
         store.end();
         return allKeys ? BlobStore.OK : AGAIN;
     }
@@ -170,8 +176,9 @@ final class Orphans {
     private int collect(Inode inode) {
         keyCount = 0;
         allKeys = true;
+        collectedBytes = 0;
         boolean isLink = (inode.mode & Modes.S_IFMT) == Modes.S_IFLNK;
-        if (inode.blocks == 0 && (inode.flags & Items.FLAG_XATTRS) == 0) {
+        if (inode.blocks == 0 && (inode.flags & Items.FLAG_XATTRS) == 0 && inode.quota == null) {
             if (isLink || (inode.isInline() && inode.size > 0)) {
                 addKey(Items.INLINE_KEY, 0, 0);
             }
@@ -205,15 +212,15 @@ final class Orphans {
     private boolean addFound() {
         if (Items.type(store.foundK1) != Items.TYPE_EXTENT) {
             addKey(store.foundK1, 0, 0);
+            collectedBytes += Quotas.bytesOf(store.valueLength);
             return true;
         }
         if (!Items.isExtent(store.valueAddress, store.valueLength, store.totalBlocks())) {
             return false;
         }
-        addKey(
-                store.foundK1,
-                Memory.getLong(store.valueAddress + Items.EXTENT_BLOCK_OFFSET),
-                Memory.getInt(store.valueAddress + Items.EXTENT_LENGTH_OFFSET));
+        int blocks = Memory.getInt(store.valueAddress + Items.EXTENT_LENGTH_OFFSET);
+        addKey(store.foundK1, Memory.getLong(store.valueAddress + Items.EXTENT_BLOCK_OFFSET), blocks);
+        collectedBytes += (long) blocks << Items.BLOCK_SHIFT;
         return true;
     }
 

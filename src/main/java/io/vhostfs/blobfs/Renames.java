@@ -167,7 +167,13 @@ final class Renames {
         boolean moves = source.isDirectory() && from != to;
         boolean losesDirectory = target != null && target.isDirectory();
         boolean leavesWhiteout = (r.flags & LibcConstants.RENAME_WHITEOUT) != 0;
-        int s = directory.prepareEntry(to.number, targetKey, r.name2Length);
+        int s = leavesWhiteout ? Quotas.check(from.quota, Quotas.INODE_BYTES, 1) : BlobStore.OK;
+        if (s == BlobStore.OK) {
+            s = prepareQuotas(from, to);
+        }
+        if (s == BlobStore.OK) {
+            s = directory.prepareEntry(to.number, targetKey, r.name2Length);
+        }
         int logBytes = Directory.logBytes(r.name2Length) + BlobStore.logBytes(0);
         if (s == BlobStore.OK) {
             s = leavesWhiteout ? prepareWhiteout(r, from) : store.prepareDelete(from.number, sourceKey);
@@ -210,11 +216,25 @@ final class Renames {
             volume.putInode(from);
             volume.putInode(to);
         }
+        if (target == null) {
+            volume.quotas.charge(to.quota, Quotas.entryBytes(r.name2Length), 0);
+        }
+        if (leavesWhiteout) {
+            volume.quotas.charge(from.quota, Quotas.INODE_BYTES, 1);
+        } else {
+            volume.quotas.charge(from.quota, -Quotas.entryBytes(r.nameLength), 0);
+        }
         end(from, to, source, target);
         if (target != null) {
             orphans.released(target);
         }
         return BlobStore.OK;
+    }
+
+    /** An entry moves from one directory to the other. */
+    private int prepareQuotas(Inode from, Inode to) {
+        int s = volume.quotas.prepare(from.quota);
+        return s == BlobStore.OK && to.quota != from.quota ? volume.quotas.prepare(to.quota) : s;
     }
 
     private int prepareWhiteout(FsRequest r, Inode from) {

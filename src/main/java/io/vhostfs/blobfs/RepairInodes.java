@@ -35,13 +35,15 @@ final class RepairInodes {
         this.losses = losses;
     }
 
-    void mend() {
+    /** Whether inodes were made anew. */
+    boolean mend() {
         findInodes();
         boolean madeAnew = mendHeadless();
         if (dropBrokenLinks() || madeAnew) {
             findInodes();
         }
         findOwners();
+        return madeAnew;
     }
 
     /** The greatest number of an inode that is there or was named; of what was named only if it is a sane number. */
@@ -169,7 +171,7 @@ final class RepairInodes {
                 long number = inodes.number[i];
                 long[] bytes = {0};
                 items.forEachOf(number, Items.INLINE_KEY, k1 -> {
-                    boolean piece = k1 <= Items.INLINE_KEY2
+                    boolean piece = Long.compareUnsigned(k1, Items.INLINE_KEY2) <= 0
                             && items.length >= Items.INLINE_DATA_OFFSET
                             && Memory.getUnsignedByte(value) == Items.VERSION;
                     bytes[0] += piece ? items.length - Items.INLINE_DATA_OFFSET : 0;

@@ -274,6 +274,7 @@ final class RepairValues {
         if (Items.type(k1) == Items.TYPE_ORPHAN && items.length == Items.ORPHAN_SIZE) {
             good = inodes.takeOrphan(Items.sub(k1), Memory.getByte(value + Items.ORPHAN_REASON_OFFSET));
         }
+        good |= RepairQuotas.isQuota(k1, value, items.length);
         if (!good) {
             editor.delete(Items.SYSTEM, k1);
             items.repaired("system item " + Long.toHexString(k1) + " meant nothing and was deleted");

@@ -65,6 +65,10 @@ final class SpaceSteps {
         if (s != BlobStore.OK) {
             return s;
         }
+        int keptBytes = keep == 0 ? 0 : Quotas.bytesOf(Items.INLINE_DATA_OFFSET + keep);
+        if (cuts) {
+            volume.quotas.charge(inode.quota, keptBytes - Quotas.bytesOf(Items.INLINE_DATA_OFFSET + old), 0);
+        }
         if (cuts && keep == 0) {
             store.delete(inode.number, Items.INLINE_KEY);
         } else if (cuts) {
@@ -307,7 +311,7 @@ final class SpaceSteps {
     /** Whether more blocks are missing than are available, as far as a look at not too many extents tells. */
     private boolean isSurelyTooMuch(FileOp op) {
         ExtentMap map = map(op);
-        long available = store.availableBlocks();
+        long available = volume.availableBlocks(op.inode());
         long missing = op.endPosition - op.position;
         int extents = 0;
         for (long p = map.firstEndingBehind(op.position);
@@ -385,7 +389,10 @@ final class SpaceSteps {
             edit.add(op.pieceFile[i], op.pieceDisk[i], ExtentMap.blocks(length), length < 0);
         }
         edit.compute();
-        s = edit.prepare(store, inode.number, false);
+        s = volume.checkBlocks(inode, edit.blocksDelta);
+        if (s == BlobStore.OK) {
+            s = edit.prepare(store, inode.number, false);
+        }
         if (s == BlobStore.OK) {
             s = volume.prepareInode(inode.number);
         }
@@ -425,7 +432,10 @@ final class SpaceSteps {
                 if (reserves++ == Limits.MAX_RESERVES_PER_TURN) {
                     return Volume.NEXT_TURN;
                 }
-                int s = store.reserve(WriteSteps.goal(op, map, block), run);
+                int s = volume.checkBlocks(op.inode(), op.newBlocks() + run);
+                if (s == BlobStore.OK) {
+                    s = store.reserve(WriteSteps.goal(op, map, block), run);
+                }
                 if (s != BlobStore.OK) {
                     return s;
                 }

@@ -21,6 +21,7 @@ final class Volume {
     final Reactor home;
     final InodeTable inodes = new InodeTable(this);
     final NameHash hash;
+    final Quotas quotas;
 
     /** Room for a value being put. */
     final long scratch;
@@ -60,8 +61,9 @@ final class Volume {
     @SuppressWarnings("unused") // holds the scratch memory
     private final Arena arena = Arena.ofAuto();
 
-    Volume(BlobStore store, Reactor home, NameHash hash, long nextInode) {
+    Volume(BlobStore store, Reactor home, NameHash hash, Quotas quotas, long nextInode) {
         this.store = store;
+        this.quotas = quotas;
         this.home = home;
         this.hash = hash;
         this.nextInode = nextInode;
@@ -316,7 +318,26 @@ final class Volume {
     // --- changes of inodes
 
     int prepareInode(long number) {
-        return store.prepare(number, Items.INODE_KEY, Items.INODE_SIZE);
+        int s = store.prepare(number, Items.INODE_KEY, Items.INODE_SIZE);
+        return s == BlobStore.OK ? quotas.prepare(quotaOf(number)) : s;
+    }
+
+    /** The quota that an inode in memory is counted for, or null. */
+    private @Nullable Quota quotaOf(long number) {
+        Inode inode = quotas.isEmpty() ? null : inodes.get(number);
+        return inode == null ? null : inode.quota;
+    }
+
+    /** Blocks that a file may still get. */
+    long availableBlocks(Inode inode) {
+        Quota quota = inode.quota;
+        long available = store.availableBlocks();
+        return quota == null ? available : Math.min(available, quota.freeBytes() >>> Items.BLOCK_SHIFT);
+    }
+
+    /** Whether a file may have so many blocks more: OK or -ENOSPC. */
+    int checkBlocks(Inode inode, long blocks) {
+        return Quotas.check(inode.quota, blocks << Items.BLOCK_SHIFT, 0);
     }
 
     /** For what frees space, or takes little when there is none: may use the reserve kept for deletes. */
@@ -325,13 +346,18 @@ final class Volume {
     }
 
     int prepareInodeInReserve(long number) {
-        return prepareInReserve(number, Items.INODE_KEY, Items.INODE_SIZE);
+        int s = prepareInReserve(number, Items.INODE_KEY, Items.INODE_SIZE);
+        return s == BlobStore.OK ? quotas.prepareInReserve(quotaOf(number)) : s;
     }
 
-    /** Between begin and end. */
+    /** Between begin and end; its quota learns how many blocks it has now. */
     void putInode(Inode inode) {
         inode.encode(scratch);
         store.put(inode.number, Items.INODE_KEY, scratch, Items.INODE_SIZE);
+        if (inode.quota != null) {
+            quotas.charge(inode.quota, (inode.blocks - inode.chargedBlocks) << Items.BLOCK_SHIFT, 0);
+            inode.chargedBlocks = inode.blocks;
+        }
         clean(inode);
     }
 

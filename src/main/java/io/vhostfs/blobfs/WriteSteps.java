@@ -60,7 +60,12 @@ final class WriteSteps {
             return (int) taken;
         }
         int valueLength = Items.INLINE_DATA_OFFSET + Math.max(old, end);
-        int s = store.prepare(inode.number, Items.INLINE_KEY, valueLength);
+        int usedBytes =
+                Quotas.bytesOf(valueLength) - (r0 == BlobStore.OK ? Quotas.bytesOf(Items.INLINE_DATA_OFFSET + old) : 0);
+        int s = Quotas.check(inode.quota, usedBytes, 0);
+        if (s == BlobStore.OK) {
+            s = store.prepare(inode.number, Items.INLINE_KEY, valueLength);
+        }
         if (s == BlobStore.OK) {
             s = volume.prepareInode(inode.number);
         }
@@ -71,6 +76,7 @@ final class WriteSteps {
             return s;
         }
         store.put(inode.number, Items.INLINE_KEY, volume.scratch2, valueLength);
+        volume.quotas.charge(inode.quota, usedBytes, 0);
         written(op, inode, r, null);
         return FileChanges.CONTINUE;
     }
@@ -139,7 +145,11 @@ final class WriteSteps {
     }
 
     private int reserve(FileOp op, ExtentMap map, long block, int run) {
-        int r = store.reserve(goal(op, map, block), run);
+        // The commit asks again: others may use up meanwhile what is left.
+        int r = volume.checkBlocks(op.inode(), op.newBlocks() + run);
+        if (r == BlobStore.OK) {
+            r = store.reserve(goal(op, map, block), run);
+        }
         if (r == BlobStore.OK) {
             op.addPiece(block, store.reservedBlock, store.reservedBlocks, true);
         }
@@ -345,6 +355,9 @@ final class WriteSteps {
         if (s == BlobStore.OK && mapChanges) {
             s = prepareMap(op, inode);
             logBytes += edit.logBytes();
+        }
+        if (s == BlobStore.OK && mapChanges) {
+            s = volume.checkBlocks(inode, edit.blocksDelta);
         }
         if (s == BlobStore.OK) {
             s = store.begin(logBytes);

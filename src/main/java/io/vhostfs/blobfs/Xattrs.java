@@ -138,6 +138,16 @@ final class Xattrs {
         return Math.min(Items.XATTR_PIECE_BYTES, valueLength - piece * Items.XATTR_PIECE_BYTES);
     }
 
+    /** What an attribute takes of a quota. */
+    static int usedBytes(int nameLength, int valueLength) {
+        int bytes = 0;
+        for (int p = 0; p < pieces(valueLength); p++) {
+            int item = Items.XATTR_DATA_OFFSET + (p == 0 ? nameLength : 0) + pieceBytes(valueLength, p);
+            bytes += Quotas.bytesOf(item);
+        }
+        return bytes;
+    }
+
     // --- operations
 
     int set(FsRequest r, Inode inode) {
@@ -175,7 +185,12 @@ final class Xattrs {
         long number = inode.number;
         long key = foundKey;
         int oldPieces = exists ? pieces(foundLength) : 0;
+        int usedBytes = (length < 0 ? 0 : usedBytes(r.nameLength, length))
+                - (exists ? usedBytes(r.nameLength, foundLength) : 0);
         int s = exists || length < 0 ? BlobStore.OK : checkRoom(inode, r.nameLength);
+        if (s == BlobStore.OK) {
+            s = Quotas.check(inode.quota, usedBytes, 0);
+        }
         if (s == BlobStore.OK) {
             s = key == 0 && length >= 0 ? -Errno.ENOSPC : volume.prepareInode(number);
         }
@@ -189,6 +204,7 @@ final class Xattrs {
             return s;
         }
         putValue(number, key, r.nameAddress, r.nameLength, r.name2Address, length, oldPieces);
+        volume.quotas.charge(inode.quota, usedBytes, 0);
         end(inode, mode);
         return BlobStore.OK;
     }
@@ -398,6 +414,7 @@ final class Xattrs {
         for (int p = 0; p < count; p++) {
             store.delete(inode.number, foundKey + p);
         }
+        volume.quotas.charge(inode.quota, -usedBytes(r.nameLength, foundLength), 0);
         end(inode, inode.mode);
         return BlobStore.OK;
     }

@@ -76,8 +76,8 @@ public final class BlobStore {
     /** {@code k1} of the items that hold the bitmaps of free space: this type in the top byte, the group below. */
     private static final long SPACE_TYPE = 1L << 56;
 
-    /** Ranges that a group may log without having announced them. */
-    private static final int GROUP_SLACK_BYTES = 32 * RANGE_LOG_BYTES;
+    /** Ranges, and four short counters, that a group may log without having announced them. */
+    private static final int GROUP_SLACK_BYTES = 32 * RANGE_LOG_BYTES + 4 * logBytes(64);
 
     /** A damaged node is read again and again; the log need not say so for ever. */
     private static final int MAX_DAMAGE_REPORTS = 1000;

@@ -33,6 +33,9 @@ final class Node {
     static final int HEADER_SIZE = 64;
 
     static final int SLOT_SIZE = 24;
+    /** More checkpoints than any store sees: what comes after a node that was found can be counted on. */
+    static final long MAX_GENERATION = 1L << 62;
+
     static final int SLOT_K1_OFFSET = 8;
     static final int SLOT_VALUE_OFFSET = 16;
     static final int SLOT_LENGTH_OFFSET = 18;
@@ -424,6 +427,9 @@ final class Node {
         int level = level(node);
         if (level > MAX_LEVEL) {
             return "has level " + level;
+        }
+        if (generation(node) <= 0 || generation(node) > MAX_GENERATION) {
+            return "has generation " + generation(node);
         }
         return level == 0 ? leafError(node) : innerError(node);
     }

@@ -126,6 +126,10 @@ final class RootSlot {
                 || level > Node.MAX_LEVEL) {
             return "has a root at block " + rootBlock + ", level " + level;
         }
+        long epoch = Memory.getLong(address + EPOCH_OFFSET);
+        if (epoch <= 0 || epoch > Node.MAX_GENERATION) {
+            return "has epoch " + epoch;
+        }
         return Memory.getLong(address + LOG_POSITION_OFFSET) < 0 ? "has a negative log position" : null;
     }
 

@@ -122,6 +122,22 @@ final class MountedStore {
     }
 
     /**
+     * Limits what a directory and all below it may use, before any client is at work there.
+     *
+     * @throws StoreException when that is not possible
+     */
+    void setQuota(long directory, ShareConfig.Quota quota) throws InterruptedException {
+        CompletableFuture<Integer> set = new CompletableFuture<>();
+        home.send(() -> fileSystem.setQuota(directory, quota.maxBytes(), quota.maxInodes(), set::complete));
+        int status = await(set);
+        if (status < 0) {
+            throw new StoreException(
+                    status == -Errno.EIO ? StoreException.Kind.DAMAGED : StoreException.Kind.IO,
+                    name + ": the quota could not be set: " + Errno.name(status));
+        }
+    }
+
+    /**
      * Lets the store cover its device when that has become larger, now or before the target was started; what failed is
      * not tried again before the device grows once more. Any thread but a reactor's, one at a time; waits for the home
      * reactor.

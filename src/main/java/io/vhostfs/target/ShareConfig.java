@@ -1,8 +1,10 @@
 package io.vhostfs.target;
 
+import io.vhostfs.bdev.BlockDeviceSpec;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.function.ToLongFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -18,6 +20,7 @@ import org.jspecify.annotations.Nullable;
  * @param root absolute path of the shared directory within the file system
  * @param mode how clients may cache
  * @param queues request queues offered, and channels of the mount, 1 to {@link #MAX_QUEUES}
+ * @param quota what the shared directory and all below it may use; null: what was said last, or no limit
  */
 public record ShareConfig(
         String tag,
@@ -29,12 +32,21 @@ public record ShareConfig(
         String device,
         String root,
         Mode mode,
-        int queues) {
+        int queues,
+        @Nullable Quota quota) {
     /** More request queues than a guest of today has processors to fill them from one device. */
     public static final int MAX_QUEUES = 64;
 
     /** virtio 1.2, 5.11.4: the tag field of the configuration space. */
     private static final int MAX_TAG_BYTES = 36;
+
+    /**
+     * Limits of a share.
+     *
+     * @param maxBytes 0 for no limit
+     * @param maxInodes 0 for no limit
+     */
+    public record Quota(long maxBytes, long maxInodes) {}
 
     /** Who else may use the share. */
     public enum Mode {
@@ -46,7 +58,8 @@ public record ShareConfig(
 
     /**
      * Reads {@code tag=T,socket=PATH[,bdev=NAME][,root=/sub][,mode=exclusive|shared][,queues=N]}, with {@code
-     * mount=DIR[,privileged=on][,uring=auto|off]} instead of or beside the socket.
+     * mount=DIR[,privileged=on][,uring=auto|off]} instead of or beside the socket, and {@code
+     * [,quota=SIZE|none][,inodes=N|none]}.
      */
     public static ShareConfig parse(String text) {
         KeyValues values = new KeyValues("share", text);
@@ -73,8 +86,36 @@ public record ShareConfig(
         Mode mode = mode(values, hasGuest && mount != null);
         int queues = values.takeInt("queues", 1, 1, MAX_QUEUES);
         String device = values.take("bdev", "");
-        values.expectEmpty("tag, socket, fd, mount, privileged, uring, bdev, root, mode, queues");
-        return new ShareConfig(tag, socket, fd, mount, privileged, uring, device, root, mode, queues);
+        Quota quota = quota(values);
+        values.expectEmpty("tag, socket, fd, mount, privileged, uring, bdev, root, mode, queues, quota, inodes");
+        return new ShareConfig(tag, socket, fd, mount, privileged, uring, device, root, mode, queues, quota);
+    }
+
+    /** One limit without the other leaves the other away. */
+    private static @Nullable Quota quota(KeyValues values) {
+        String bytes = values.take("quota");
+        String inodes = values.take("inodes");
+        if (bytes == null && inodes == null) {
+            return null;
+        }
+        long maxBytes = limit(values, "quota", bytes, BlockDeviceSpec::parseSize);
+        long maxInodes = limit(values, "inodes", inodes, Long::parseLong);
+        return new Quota(maxBytes, maxInodes);
+    }
+
+    private static long limit(KeyValues values, String key, @Nullable String text, ToLongFunction<String> parser) {
+        if (text == null || text.equals("none")) {
+            return 0;
+        }
+        try {
+            long limit = parser.applyAsLong(text);
+            if (limit > 0) {
+                return limit;
+            }
+        } catch (IllegalArgumentException e) {
+            // said below, as for a number that limits nothing
+        }
+        throw values.wrong("'" + key + "=" + text + "' is neither a number from 1 on nor none");
     }
 
     private static @Nullable Path path(KeyValues values, String key) {

@@ -58,6 +58,9 @@ public final class Target implements AutoCloseable {
                         MountedStore.open(device, config.create(), options, home, target.reactors.all()));
             }
             for (ShareConfig share : config.shares()) {
+                target.setQuota(share);
+            }
+            for (ShareConfig share : config.shares()) {
                 target.addShare(share);
             }
             for (Share share : target.shares) {
@@ -81,6 +84,13 @@ public final class Target implements AutoCloseable {
             throw new IllegalStateException("no store for " + share.describe());
         }
         return store;
+    }
+
+    private void setQuota(ShareConfig share) throws InterruptedException {
+        if (share.quota() != null) {
+            MountedStore store = storeOf(share);
+            store.setQuota(store.resolveDirectory(share.root()), share.quota());
+        }
     }
 
     private void addShare(ShareConfig share) throws IOException, InterruptedException {

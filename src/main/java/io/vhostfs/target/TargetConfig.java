@@ -82,6 +82,25 @@ public record TargetConfig(
             checkMount(share, devices, shares);
         }
         checkModes(devices, shares);
+        checkQuotas(devices, shares);
+    }
+
+    /** A directory has one quota. */
+    private static void checkQuotas(List<DeviceConfig> devices, List<ShareConfig> shares) {
+        for (ShareConfig share : shares) {
+            for (ShareConfig other : shares) {
+                boolean differ = share.quota() != null
+                        && other.quota() != null
+                        && !share.quota().equals(other.quota());
+                if (differ
+                        && deviceOf(devices, share).equals(deviceOf(devices, other))
+                        && contains(share.root(), other.root())
+                        && contains(other.root(), share.root())) {
+                    throw new ConfigException(share.describe() + " and " + other.describe()
+                            + " have the same files and different quotas; remedy: say it once");
+                }
+            }
+        }
     }
 
     /** Nothing that this process itself reads or writes may lie below its own mount: it would wait for itself. */

@@ -190,6 +190,13 @@ final class FsFixture implements AutoCloseable {
         mount();
     }
 
+    /** Limits what lies in a directory. */
+    void setQuota(long directory, long maxBytes, long maxInodes) {
+        int[] status = {1};
+        fileSystem.setQuota(directory, maxBytes, maxInodes, s -> status[0] = s);
+        drive(status);
+    }
+
     /** Until nothing is being cleaned up. */
     void settle() {
         for (int turns = 0; fileSystem.isCleaning(); turns++) {

@@ -12,7 +12,7 @@ import java.util.List;
 import java.util.Random;
 
 /**
- * A file system with everything in it: directories in each other, files of all sorts, links, attributes, devices, an inode
+ * A file system with everything in it: directories in each other, some with a quota, files of all sorts, links, attributes, devices, an inode
  * without a name, and a log with records that the last checkpoint does not hold.
  */
 final class RichTree {
@@ -41,7 +41,12 @@ final class RichTree {
         directories.add(FileSystem.ROOT_INODE);
         for (int i = 0; this.files.size() < files; i++) {
             long parent = directories.get(random.nextInt(directories.size()));
-            addDirectory(client.mkdir(parent, "dir" + i));
+            long directory = client.mkdir(parent, "dir" + i);
+            if (i % 4 == 1) {
+                fixture.setQuota(directory, 1 << 30, i);
+                fixture.setQuota(directory, 1 << 30, 0);
+            }
+            addDirectory(directory);
             if (i % 5 == 4) {
                 checkpoint();
             }

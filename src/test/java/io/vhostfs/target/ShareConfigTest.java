@@ -16,17 +16,49 @@ final class ShareConfigTest {
         ShareConfig share = ShareConfig.parse("tag=home,socket=/run/h.sock");
         assertEquals(
                 new ShareConfig(
-                        "home", Path.of("/run/h.sock"), -1, null, false, true, "", "/", ShareConfig.Mode.EXCLUSIVE, 1),
+                        "home",
+                        Path.of("/run/h.sock"),
+                        -1,
+                        null,
+                        false,
+                        true,
+                        "",
+                        "/",
+                        ShareConfig.Mode.EXCLUSIVE,
+                        1,
+                        null),
                 share);
     }
 
     @Test
     void shouldReadEveryKey() {
         ShareConfig share =
-                ShareConfig.parse("queues=4,mode=shared,root=/a/b,bdev=d,fd=7,tag=t,mount=/m,privileged=on,uring=off");
+                ShareConfig.parse("queues=4,mode=shared,root=/a/b,bdev=d,fd=7,tag=t,mount=/m,privileged=on,uring=off,"
+                        + "inodes=5,quota=10G");
         assertEquals(
-                new ShareConfig("t", null, 7, Path.of("/m"), true, false, "d", "/a/b", ShareConfig.Mode.SHARED, 4),
+                new ShareConfig(
+                        "t",
+                        null,
+                        7,
+                        Path.of("/m"),
+                        true,
+                        false,
+                        "d",
+                        "/a/b",
+                        ShareConfig.Mode.SHARED,
+                        4,
+                        new ShareConfig.Quota(10L << 30, 5)),
                 share);
+    }
+
+    @Test
+    void aLimitMayBeMissingOrNone() {
+        assertEquals(
+                new ShareConfig.Quota(1 << 20, 0),
+                ShareConfig.parse("tag=t,socket=/s,quota=1M").quota());
+        assertEquals(
+                new ShareConfig.Quota(0, 7),
+                ShareConfig.parse("tag=t,socket=/s,quota=none,inodes=7").quota());
     }
 
     @Test
@@ -57,6 +89,9 @@ final class ShareConfigTest {
                 "tag=t,socket=/s,queues=x | 1 to 64",
                 "tag=t,socket=/s,root=sub | absolute",
                 "tag=t,socket=/s,colour=red | colour",
+                "tag=t,socket=/s,quota=0 | quota=0",
+                "tag=t,socket=/s,quota=much | none",
+                "tag=t,socket=/s,inodes=-1 | inodes=-1",
                 "tag=t,tag=u,socket=/s | twice",
                 "tag=t,socket | key=value",
                 "tag=0123456789012345678901234567890123456,socket=/s | 36 bytes",
