@@ -8,6 +8,8 @@ package io.vhostfs.sim;
  */
 final class DiskFaults {
     private static final int MILLION = 1_000_000;
+    private static final int HIDDEN_FACTOR = 5;
+    private static final int DEFAULT_RATE = 50_000;
 
     /** Requests that end with EIO and do nothing. */
     int readErrors;
@@ -45,6 +47,13 @@ final class DiskFaults {
         enabled = on;
     }
 
+    /** Only rot, or only lost writes: one of them would hide the other. */
+    void useOneKind(boolean rots) {
+        rot = rots ? Math.max(rot, DEFAULT_RATE) : 0;
+        lostWrites = rots ? 0 : Math.max(lostWrites, DEFAULT_RATE);
+        misdirectedWrites = rots ? 0 : misdirectedWrites;
+    }
+
     boolean hasErred() {
         return errorsInjected + damageInjected > 0;
     }
@@ -75,8 +84,9 @@ final class DiskFaults {
         return hit;
     }
 
-    boolean losesWrite(boolean node) {
-        return damage(lostWrites, node);
+    /** With an older node in that place far more often: only there a lost write is not told by what it leaves. */
+    boolean losesWrite(boolean node, boolean hidden) {
+        return damage(hidden ? lostWrites * HIDDEN_FACTOR : lostWrites, node);
     }
 
     boolean misdirectsWrite(boolean node) {

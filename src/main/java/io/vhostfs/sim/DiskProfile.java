@@ -12,6 +12,8 @@ package io.vhostfs.sim;
  * @param latencyNs typical time of a request
  * @param slowPermille how many requests take a hundred times as long
  * @param stuckPer100000 how many of 100,000 requests take seconds
+ * @param slowReadPercent how many reads take a thousand times as long
+ * @param slowRoots whether writes to the first blocks, where superblocks and root slots are, take long
  */
 record DiskProfile(
         long capacityBytes,
@@ -22,8 +24,11 @@ record DiskProfile(
         int immediatePercent,
         long latencyNs,
         int slowPermille,
-        int stuckPer100000) {
+        int stuckPer100000,
+        int slowReadPercent,
+        boolean slowRoots) {
     private static final int MIB = 1 << 20;
+    private static final int SLOW_READ_PERCENT = 15;
 
     static DiskProfile draw(SimRandom random, boolean small) {
         int block = random.pick(512, 512, 4096);
@@ -38,6 +43,54 @@ record DiskProfile(
                 random.pick(0, 0, 0, 20, 60),
                 random.pick(5_000, 20_000, 100_000, 1_000_000),
                 random.pick(0, 5, 50),
-                random.pick(0, 0, 1, 200));
+                random.pick(0, 0, 1, 200),
+                0,
+                false);
+    }
+
+    /** What must not happen before a checkpoint is durable has time to happen. */
+    DiskProfile withSlowRoots() {
+        return new DiskProfile(
+                capacityBytes,
+                blockBytes,
+                atomicBytes,
+                volatileCache,
+                memoryAlignment,
+                immediatePercent,
+                latencyNs,
+                slowPermille,
+                stuckPer100000,
+                slowReadPercent,
+                true);
+    }
+
+    DiskProfile withCapacity(int mebibytes) {
+        return new DiskProfile(
+                (long) mebibytes * MIB,
+                blockBytes,
+                atomicBytes,
+                volatileCache,
+                memoryAlignment,
+                immediatePercent,
+                latencyNs,
+                slowPermille,
+                stuckPer100000,
+                slowReadPercent,
+                slowRoots);
+    }
+
+    DiskProfile withSlowReads() {
+        return new DiskProfile(
+                capacityBytes,
+                blockBytes,
+                atomicBytes,
+                volatileCache,
+                memoryAlignment,
+                0,
+                latencyNs,
+                slowPermille,
+                stuckPer100000,
+                SLOW_READ_PERCENT,
+                slowRoots);
     }
 }

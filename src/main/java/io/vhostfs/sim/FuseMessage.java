@@ -123,6 +123,14 @@ record FuseMessage(int opcode, long nodeid, byte[] arguments, byte[] payload, in
         return of(FUSE_CREATE, dir, withNames(in, name), FUSE_ENTRY_OUT_SIZE + FUSE_OPEN_OUT_SIZE);
     }
 
+    static FuseMessage tmpfile(long dir, int mode) {
+        byte[] in = buffer(FUSE_CREATE_IN_SIZE)
+                .putInt(FUSE_CREATE_IN_FLAGS_OFFSET, LibcConstants.O_RDWR)
+                .putInt(FUSE_CREATE_IN_MODE_OFFSET, mode)
+                .array();
+        return of(FUSE_TMPFILE, dir, withNames(in, "/"), FUSE_ENTRY_OUT_SIZE + FUSE_OPEN_OUT_SIZE);
+    }
+
     static FuseMessage unlink(long dir, String name) {
         return of(FUSE_UNLINK, dir, withNames(NOTHING, name), 0);
     }

@@ -22,6 +22,9 @@ final class ModelNode {
     @Nullable
     String target;
 
+    /** It never had a name, and may be given one: O_TMPFILE. */
+    boolean linkable;
+
     /** Names in a directory, and the inodes that they name. */
     final TreeMap<String, Long> entries = new TreeMap<>();
 
@@ -49,6 +52,7 @@ final class ModelNode {
         copy.size = size;
         copy.parent = parent;
         copy.target = target;
+        copy.linkable = linkable;
         copy.entries.putAll(entries);
         copy.xattrs.putAll(xattrs);
         return copy;

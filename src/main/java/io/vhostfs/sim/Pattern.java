@@ -29,10 +29,16 @@ final class Pattern {
 
     /** Whether all bytes are zero or of that inode and place; which write they are of does not matter. */
     static boolean isOwn(byte[] data, long inode) {
-        for (int at = 0; at < data.length; at++) {
-            int i = at & 7;
+        return isOwn(data, inode, 0);
+    }
+
+    /** The same of a part of the file, from {@code offset} on. */
+    static boolean isOwn(byte[] data, long inode, long offset) {
+        for (int index = 0; index < data.length; index++) {
+            long at = offset + index;
+            int i = (int) at & 7;
             boolean isTag = i < 2 || i > 4;
-            if (isTag && data[at] != 0 && data[at] != (byte) (word(inode, 0, at) >>> (i * 8))) {
+            if (isTag && data[index] != 0 && data[index] != (byte) (word(inode, 0, at) >>> (i * 8))) {
                 return false;
             }
         }

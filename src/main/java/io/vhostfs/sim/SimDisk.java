@@ -31,6 +31,14 @@ final class SimDisk implements BlockDevice {
     private static final int NODE_MAGIC = 0x4e544256;
 
     private static final int NODE_BYTES = 16384;
+    private static final int NODE_LEVEL_OFFSET = 32;
+    private static final int NODE_COUNT_OFFSET = 34;
+    private static final int NODE_HEAP_OFFSET = 36;
+    private static final int NODE_HEADER_BYTES = 64;
+    private static final int LEAF_SLOT_BYTES = 24;
+    private static final int INNER_KEY_BYTES = 16;
+    private static final int INNER_CHILDREN_OFFSET = 6592;
+    private static final int INNER_CHILD_BYTES = 24;
 
     /** A drive writes back by itself what has been in its cache for long. */
     private static final int MAX_UNFLUSHED = 4000;
@@ -45,6 +53,9 @@ final class SimDisk implements BlockDevice {
     private static final int EIGHTHS = 8;
 
     private static final long SLOW_FACTOR = 100;
+    private static final long SLOW_READ_FACTOR = 1000;
+    private static final long SLOWEST_ROOT_NS = 500_000_000;
+    private static final long ROOTS_END = 8L * BLOCK;
     private static final long STUCK_NS = 8_000_000_000L;
 
     /** A completed write that is not durable. */
@@ -106,6 +117,8 @@ final class SimDisk implements BlockDevice {
     private final List<Long> metadataOffsets = new ArrayList<>();
     private long sequence;
     private long cutCountdown;
+    private int rootCountdown;
+    private long eventsAfterRoot;
     private boolean powerOff;
     private long logEndBytes;
 
@@ -152,6 +165,24 @@ final class SimDisk implements BlockDevice {
     /** The power goes at the {@code events}-th start or end of a request from now on; 0: it stays. */
     void armCut(long events) {
         cutCountdown = events;
+        rootCountdown = 0;
+    }
+
+    /** The power goes at the {@code events}-th one after the start of the {@code writes}-th write of a root slot. */
+    void armCutAfterRoot(int writes, long events) {
+        cutCountdown = 0;
+        rootCountdown = writes;
+        eventsAfterRoot = events;
+    }
+
+    private void noteRootWrite() {
+        if (rootCountdown > 0 && --rootCountdown == 0) {
+            cutCountdown = eventsAfterRoot;
+        }
+    }
+
+    private static boolean isRootWrite(BlockIo io) {
+        return io.operation == BlockIo.WRITE && io.offsetBytes < ROOTS_END;
     }
 
     boolean isPowerOff() {
@@ -165,7 +196,7 @@ final class SimDisk implements BlockDevice {
     /** The power goes now: what is not durable survives in part. */
     void cutPower() {
         powerOff = true;
-        cutCountdown = 0;
+        armCut(0);
         CutMode mode = CutMode.draw(random);
         for (Unflushed write : unflushed) {
             survive(write.offset, write.data, write.superseded, mode);
@@ -243,7 +274,7 @@ final class SimDisk implements BlockDevice {
             }
         }
         channels.clear();
-        cutCountdown = 0;
+        armCut(0);
     }
 
     /** The power comes back; whoever used the disk before is gone. */
@@ -447,17 +478,42 @@ final class SimDisk implements BlockDevice {
         if (node || !faults.onlyNodes) {
             metadataOffsets.add(offset);
         }
-        if (faults.losesWrite(node)) {
+        if (faults.losesWrite(node, node && holdsNode(offset))) {
             return -1;
         }
         if (faults.rots(node)) {
-            data[random.below(data.length)] ^= (byte) (1 << random.below(8));
+            data[usedByte(data, node)] ^= (byte) (1 << random.below(8));
         }
         if (faults.misdirectsWrite(node)) {
             long other = metadataOffsets.get(random.below(metadataOffsets.size()));
             return other + data.length <= deviceBytes ? other : offset;
         }
         return offset;
+    }
+
+    /** Whether a node lies there that takes itself for the one at this place: what a lost write leaves. */
+    private boolean holdsNode(long offset) {
+        byte[] first = new byte[SECTOR];
+        copyOut(offset, first, 0, SECTOR);
+        return littleEndian(first) == NODE_MAGIC;
+    }
+
+    /** A byte that means something: most of a node is empty. On-disk format: "Tree". */
+    private int usedByte(byte[] data, boolean node) {
+        if (!node) {
+            return random.below(data.length);
+        }
+        int count = unsignedShort(data, NODE_COUNT_OFFSET);
+        boolean leaf = data[NODE_LEVEL_OFFSET] == 0;
+        int keys = count * (leaf ? LEAF_SLOT_BYTES : INNER_KEY_BYTES);
+        int second = leaf ? unsignedShort(data, NODE_HEAP_OFFSET) : INNER_CHILDREN_OFFSET;
+        int secondBytes = leaf ? NODE_BYTES - second : count * INNER_CHILD_BYTES;
+        int at = random.below(NODE_HEADER_BYTES + keys + secondBytes);
+        return at < NODE_HEADER_BYTES + keys ? at : second + at - NODE_HEADER_BYTES - keys;
+    }
+
+    private static int unsignedShort(byte[] data, int at) {
+        return (data[at] & 0xff) | ((data[at + 1] & 0xff) << 8);
     }
 
     private int performFlush(long upTo) {
@@ -482,10 +538,16 @@ final class SimDisk implements BlockDevice {
         return performWrite(io, new byte[(int) io.lengthBytes]);
     }
 
-    private long latencyNs() {
+    private long latencyNs(BlockIo io) {
         long ns = profile.latencyNs() / 2 + random.between(0L, profile.latencyNs());
         if (random.below(1000) < profile.slowPermille()) {
             ns *= SLOW_FACTOR;
+        }
+        if (profile.slowReadPercent() > 0 && io.operation == BlockIo.READ && fates.percent(profile.slowReadPercent())) {
+            ns *= SLOW_READ_FACTOR;
+        }
+        if (profile.slowRoots() && isRootWrite(io) && fates.percent(70)) {
+            ns += fates.between(1L, SLOWEST_ROOT_NS);
         }
         return random.below(100_000) < profile.stuckPer100000() ? ns + STUCK_NS : ns;
     }
@@ -634,11 +696,14 @@ final class SimDisk implements BlockDevice {
             clock.checkLimits();
             check(io);
             requests++;
+            if (isRootWrite(io)) {
+                noteRootWrite();
+            }
             if (powerOff) {
                 return blocking ? -Errno.EIO : PENDING;
             }
             boolean early = io.operation == BlockIo.WRITE && random.percent(50);
-            Flight flight = new Flight(io, clock.monotonicNs() + latencyNs(), early ? gather(io) : null, sequence);
+            Flight flight = new Flight(io, clock.monotonicNs() + latencyNs(io), early ? gather(io) : null, sequence);
             if (random.percent(profile.immediatePercent()) && cutCountdown != 1) {
                 if (cutCountdown > 0) {
                     cutCountdown--;

@@ -31,8 +31,8 @@ final class SimGrowth {
 
     /** Enlarges the disk: mostly by little; the store's map of free space gets another group now and then. */
     private long enlarge() {
-        int bytes = random.oneIn(6) ? random.between(16 * MIB, 64 * MIB) : random.skewed(2 * MIB);
-        disk.enlarge((long) Math.max(SimDisk.BLOCK, bytes) / SimDisk.BLOCK * SimDisk.BLOCK);
+        int bytes = random.oneIn(6) ? random.between(16 * MIB, 64 * MIB) : random.between(SimDisk.BLOCK, MIB);
+        disk.enlarge((long) bytes / SimDisk.BLOCK * SimDisk.BLOCK);
         return disk.refreshCapacity() / SimDisk.BLOCK;
     }
 

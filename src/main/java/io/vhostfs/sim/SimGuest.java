@@ -77,6 +77,7 @@ final class SimGuest {
 
     long operations;
     boolean sawFailure;
+    boolean sawNoSpace;
 
     SimGuest(SimPlan plan, SimDriver driver, SimRandom random, TraceHash trace, History history) {
         this.plan = plan;
@@ -212,10 +213,13 @@ final class SimGuest {
         if (random.percent(plan.syncPercent())) {
             return sync();
         }
+        if (plan.fillsLog() && random.percent(60)) {
+            return setxattr();
+        }
         boolean crowded = known.size() > plan.maxInodes();
         int what = random.below(crowded ? 100 : 90);
         if (what < 9) {
-            return crowded ? unlink() : create();
+            return crowded ? unlink() : random.oneIn(6) ? tmpfile() : create();
         } else if (what < 12) {
             return crowded ? rmdir() : mkdir();
         } else if (what < 14) {
@@ -299,6 +303,15 @@ final class SimGuest {
         return files.isEmpty() ? null : files.get(random.below(files.size()));
     }
 
+    private @Nullable ModelNode anyNameless() {
+        for (ModelNode node : tree().nodes.values()) {
+            if (node.linkable && isUsable(node)) {
+                return node;
+            }
+        }
+        return null;
+    }
+
     private @Nullable ModelNode anyNode() {
         List<ModelNode> all = new ArrayList<>();
         for (ModelNode node : tree().nodes.values()) {
@@ -336,6 +349,7 @@ final class SimGuest {
     /** Whether an error may come for reasons that the model does not know. */
     private boolean isExcused(int error, boolean frees) {
         if (error == -Errno.ENOSPC) {
+            sawNoSpace = true;
             return plan.small() && !frees;
         }
         if (plan.faults().hasErred() && (error == -Errno.EIO || error == -Errno.EROFS)) {
@@ -388,8 +402,25 @@ final class SimGuest {
         return send(what, FuseMessage.create(dir, name, mode), (error, body) -> {
             end(dir);
             if (succeeded(what, error, expectNew(dir, name), false)) {
-                made(what, dir, name, new ModelNode(entryInode(body), S_IFREG, mode));
+                made(what, dir, name, new ModelNode(newInode(what, body), S_IFREG, mode));
                 known(entryInode(body)).handles.add(wrap(body).getLong(FUSE_ENTRY_OUT_SIZE));
+            }
+        });
+    }
+
+    /** A file without a name, which {@link #link} may give one. */
+    private boolean tmpfile() {
+        long dir = anyDirectory();
+        String what = "tmpfile in " + dir;
+        begin(dir);
+        return send(what, FuseMessage.tmpfile(dir, 0640), (error, body) -> {
+            end(dir);
+            if (succeeded(what, error, tree().isLive(dir) ? 0 : -Errno.ENOENT, false)) {
+                ModelNode node = new ModelNode(newInode(what, body), S_IFREG, 0640);
+                node.linkable = true;
+                ModelNode template = node.copy();
+                history.addInode(what + " -> " + node.inode, tree -> tree.add(template.copy()), node.inode, node.inode);
+                known(node.inode).handles.add(wrap(body).getLong(FUSE_ENTRY_OUT_SIZE));
             }
         });
     }
@@ -402,7 +433,7 @@ final class SimGuest {
         return send(what, FuseMessage.mkdir(dir, name, 0755), (error, body) -> {
             end(dir);
             if (succeeded(what, error, expectNew(dir, name), false)) {
-                made(what, dir, name, new ModelNode(entryInode(body), S_IFDIR, 0755));
+                made(what, dir, name, new ModelNode(newInode(what, body), S_IFDIR, 0755));
             }
         });
     }
@@ -417,7 +448,7 @@ final class SimGuest {
         return send(what, FuseMessage.mknod(dir, name, type | 0640, device), (error, body) -> {
             end(dir);
             if (succeeded(what, error, expectNew(dir, name), false)) {
-                ModelNode node = new ModelNode(entryInode(body), type, 0640);
+                ModelNode node = new ModelNode(newInode(what, body), type, 0640);
                 node.device = device;
                 made(what, dir, name, node);
             }
@@ -433,7 +464,7 @@ final class SimGuest {
         return send(what, FuseMessage.symlink(dir, name, target), (error, body) -> {
             end(dir);
             if (succeeded(what, error, expectNew(dir, name), false)) {
-                ModelNode node = new ModelNode(entryInode(body), S_IFLNK, 0777);
+                ModelNode node = new ModelNode(newInode(what, body), S_IFLNK, 0777);
                 node.target = target;
                 node.size = target.length();
                 made(what, dir, name, node);
@@ -445,10 +476,16 @@ final class SimGuest {
         return wrap(body).getLong(FUSE_ENTRY_OUT_NODEID_OFFSET);
     }
 
+    /** The inode that was made, which the guest knows from now on. */
+    private long newInode(String what, byte[] body) {
+        long inode = entryInode(body);
+        require(tree().find(inode) == null, what + " was given inode " + inode + ", which is in use");
+        known.put(inode, new Known(new FileModel()));
+        known(inode).lookups = 1;
+        return inode;
+    }
+
     private void made(String what, long dir, String name, ModelNode node) {
-        require(tree().find(node.inode) == null, what + " was given inode " + node.inode + ", which is in use");
-        known.put(node.inode, new Known(new FileModel()));
-        known(node.inode).lookups = 1;
         ModelNode template = node.copy();
         history.addInode(
                 what + " -> " + node.inode,
@@ -461,7 +498,8 @@ final class SimGuest {
     }
 
     private boolean link() {
-        ModelNode node = anyNode();
+        ModelNode nameless = random.percent(50) ? anyNameless() : null;
+        ModelNode node = nameless == null ? anyNode() : nameless;
         if (node == null) {
             return false;
         }
@@ -475,10 +513,19 @@ final class SimGuest {
             ModelNode now = tree().node(inode);
             int expected = !tree().isLive(dir)
                     ? -Errno.ENOENT
-                    : now.isDirectory() ? -Errno.EPERM : now.links == 0 ? -Errno.ENOENT : expectNew(dir, name);
+                    : now.isDirectory()
+                            ? -Errno.EPERM
+                            : now.links == 0 && !now.linkable ? -Errno.ENOENT : expectNew(dir, name);
             if (succeeded(what, error, expected, false)) {
                 known(inode).lookups++;
-                history.add(what, tree -> tree.setEntry(dir, name, inode), dir, inode);
+                history.add(
+                        what,
+                        tree -> {
+                            tree.setEntry(dir, name, inode);
+                            tree.node(inode).linkable = false;
+                        },
+                        dir,
+                        inode);
             }
         });
     }
@@ -917,15 +964,19 @@ final class SimGuest {
         long inode = node.inode;
         Known k = known(inode);
         FileModel file = k.file;
-        int mode = random.pick(
+        // A disk that is to grow must be full now and then.
+        boolean fills = plan.grows() && plan.small() && random.percent(40);
+        int anyMode = random.pick(
                 0,
                 FALLOC_FL_KEEP_SIZE,
                 FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                 FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                 FALLOC_FL_ZERO_RANGE,
                 FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
-        long offset = anyOffset(file);
-        long length = Math.min(plan.maxFileBytes() - offset, random.skewed(plan.maxFileBytes()));
+        int mode = fills ? FALLOC_FL_KEEP_SIZE : anyMode;
+        long offset = fills ? 0 : anyOffset(file);
+        int wanted = fills ? plan.maxFileBytes() : random.skewed(plan.maxFileBytes());
+        long length = Math.min(plan.maxFileBytes() - offset, wanted);
         if (length <= 0) {
             return false;
         }
@@ -961,7 +1012,12 @@ final class SimGuest {
         begin(inode);
         return send(what, FuseMessage.read(inode, anyHandle(k), offset, length), (error, body) -> {
             end(inode);
-            if (!succeeded(what, error, 0, true) || !quiet || file.version != version) {
+            if (!succeeded(what, error, 0, true)) {
+                return;
+            }
+            if (!quiet || file.version != version) {
+                // Which of its states it shows is not known, but it shows nothing else.
+                require(Pattern.isOwn(body, inode, offset), what + " shows bytes of another file or place");
                 return;
             }
             byte[] expected = file.read(offset, length);

@@ -17,6 +17,7 @@ import io.vhostfs.blobstore.StoreOptions;
  * @param operationsPerCrash how many operations there are about between two crashes
  * @param discards whether the disk takes discards, and is trimmed now and then
  * @param grows whether the disk becomes larger now and then, and the store with it
+ * @param fillsLog whether the guest mostly sets large attributes, so that the log comes round while a checkpoint is slow
  */
 record SimPlan(
         DiskProfile disk,
@@ -30,8 +31,12 @@ record SimPlan(
         int maxFileBytes,
         int operationsPerCrash,
         boolean discards,
-        boolean grows) {
+        boolean grows,
+        boolean fillsLog) {
     private static final long MS = 1_000_000L;
+
+    /** Few nodes that change often: the log fills before the cache. */
+    private static final int FEW_INODES = 12;
 
     static SimPlan draw(SimRandom random) {
         boolean damaged = random.percent(15);
@@ -51,8 +56,20 @@ record SimPlan(
             faults.metadataWriteErrors = random.pick(0, 0, 300);
         }
         SimRandom more = random.split();
+        if (faults.onlyNodes) {
+            faults.useOneKind(more.percent(50));
+        }
         boolean discards = more.percent(40);
         boolean grows = more.percent(40);
+        boolean fillsLog = more.percent(20);
+        disk = more.percent(fillsLog || grows ? 70 : 20) ? disk.withSlowRoots() : disk;
+        boolean slowReads = more.percent(20);
+        // What a disk becomes larger by is used at once where it is full.
+        boolean tight = grows && more.percent(50);
+        // Places are used again soon, also in the time that a read takes.
+        small |= slowReads || tight;
+        disk = slowReads || tight ? disk.withCapacity(more.between(tight ? 4 : 5, tight ? 5 : 9)) : disk;
+        disk = slowReads ? disk.withSlowReads() : disk;
         StoreOptions options = StoreOptions.DEFAULT
                 .withDiscard(discards && more.percent(80))
                 .withMetaCacheBytes(StoreOptions.MIN_META_CACHE_BYTES)
@@ -63,12 +80,13 @@ record SimPlan(
                 small,
                 1L << 20,
                 options,
-                random.pick(1, 2, 4, 8),
+                Math.max(random.pick(1, 2, 4, 8), slowReads ? 4 : 1),
                 random.pick(1, 4, 15),
-                random.pick(12, 30, 80, 200),
-                random.pick(3000, 64 << 10, 256 << 10, 1 << 20),
-                random.pick(30, 150, 150, 600, 2000),
+                fillsLog ? FEW_INODES : random.pick(12, 30, 80, 200),
+                tight ? FileModel.MAX_BYTES : random.pick(3000, 64 << 10, 256 << 10, FileModel.MAX_BYTES),
+                Math.max(random.pick(30, 150, 150, 600, 2000), fillsLog ? 600 : tight ? 150 : 0),
                 discards,
-                grows);
+                grows,
+                fillsLog);
     }
 }

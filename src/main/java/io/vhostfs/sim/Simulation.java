@@ -54,6 +54,7 @@ public final class Simulation {
     private final long memoryMark;
 
     private @Nullable Mounted mounted;
+    private boolean damageSeen;
     private long crashes;
     private long mounts;
 
@@ -417,6 +418,9 @@ public final class Simulation {
         int operations = random.skewed(2 * plan.operationsPerCrash());
         boolean atRequest = random.percent(70);
         disk.armCut(atRequest ? random.skewed(3 * plan.operationsPerCrash()) : 0);
+        if (plan.disk().slowRoots() && more.percent(40)) {
+            disk.armCutAfterRoot(more.skewed(8), more.skewed(60));
+        }
         try {
             drive(operations);
             finish();
@@ -443,10 +447,22 @@ public final class Simulation {
                 // Timers run: commits, checkpoints, time stamps.
                 clock.advance(random.between(MS, 12_000 * MS));
             }
-            if (plan.grows() && more.oneIn(3000)) {
+            if (plan.grows() && (guest.sawNoSpace ? more.oneIn(50) : more.oneIn(3000))) {
+                guest.sawNoSpace = false;
                 growth.start(mounted().store(), guest);
+                // What is new is used at once, and must not be before it may.
+                if (more.percent(30)) {
+                    disk.armCutAfterRoot(1, more.skewed(60));
+                }
             }
             turn(mounted().reactor());
+            if (!damageSeen && plan.faults().hasDamaged()) {
+                // Soon: what is damaged is written again before long.
+                damageSeen = true;
+                if (more.percent(70)) {
+                    disk.armCut(more.between(1, 200));
+                }
+            }
             idle = guest.takeAnswers() > 0 || issued ? 0 : idle + 1;
             if (idle > MAX_IDLE_TURNS) {
                 throw new SimFailure("nothing in flight is answered: " + guest.waiting());

@@ -206,10 +206,40 @@ class PlantedBugsTest {
                     """,
                     30),
             new Bug(
-                    "growing is acknowledged before it is durable",
+                    "blocks are discarded before the checkpoint that freed them is durable",
+                    "blobstore/Checkpoint.java",
+                    "            state = FLUSH;\n",
+                    "            state = FLUSH;\n            space.release();\n",
+                    60),
+            new Bug(
+                    "a store that grows uses what is new, and says so, before its root slot does",
                     "blobstore/BlobStore.java",
                     "        growth = newGrowth;\n",
                     "        space.grow(newGrowth.maps);\n",
+                    60),
+            new Bug(
+                    "the log is trimmed when a checkpoint starts",
+                    "blobstore/BlobStore.java",
+                    "        slot.groupSequence = log.endedGroup();\n",
+                    "        slot.groupSequence = log.endedGroup();\n        log.trim(slot.logPosition);\n",
+                    80),
+            new Bug(
+                    "the checksum of a node is not looked at",
+                    "blobstore/Node.java",
+                    "if (Memory.getInt(node + CRC_OFFSET) != crc32c.of(",
+                    "if (node == 0 && Memory.getInt(node + CRC_OFFSET) != crc32c.of(",
+                    80),
+            new Bug(
+                    "a child may be of another version than its parent means",
+                    "blobstore/NodeCache.java",
+                    "if (Node.crc(node) != io.crc || Node.generation(node) != io.generation) {",
+                    "if (node == 0 && Node.crc(node) != io.crc) {",
+                    80),
+            new Bug(
+                    "freed blocks are used again while a read of them is in flight",
+                    "blobstore/SpaceMap.java",
+                    "if (drainingData.size > 0 && ioEpochs.hasDrained(drainEpoch)) {",
+                    "if (drainingData.size > 0) {",
                     60));
 
     @TempDir

@@ -13,7 +13,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Invariant of a target whose process is killed while its machine goes on: names and sizes are those after some prefix
  * of the steps, which holds everything that an answered sync covers. A sector of a block that the prefix has holds the last
- * answered write to that block, also when the write came after the prefix, or an unanswered one that came later still;
+ * answered write to that block, also when the write came after the prefix, or an unanswered one that came later still. But
+ * what a truncation cuts off is there as it was in every prefix without that truncation, whatever came after it;
  * content of a small file lies in the log and is exactly the prefix's. (A client of a machine that lost its power would
  * count only what was synced as answered.) One thread at a time.
  */
@@ -114,7 +115,11 @@ final class KillJournal {
             boolean allowed = first[sector] == version;
             for (Write write : writes) {
                 if (sector >= write.from && sector < write.to) {
-                    boolean certain = write.index < prefix || (write.version != 0 && write.step.isAnswered());
+                    if (write.version == SectorPattern.ZERO && write.index >= prefix) {
+                        // What a truncation cuts off stays until that is durable, and so does what comes after it wait.
+                        return allowed;
+                    }
+                    boolean certain = write.index < prefix || write.step.isAnswered();
                     allowed = write.version == version || (allowed && !certain);
                 }
             }
@@ -122,7 +127,7 @@ final class KillJournal {
         }
     }
 
-    /** Sectors {@code from} to {@code to}; version 0: bytes behind an end of file, zeroed when the file grows again. */
+    /** Sectors {@code from} to {@code to}; version 0: bytes that a truncation cut off, zeroed when the file grows again. */
     private record Write(Step step, int index, int from, int to, long version) {}
 
     /**

@@ -110,6 +110,26 @@ class KillJournalTest {
     }
 
     @Test
+    void whatATruncationCutOffIsThereWithoutTheTruncation() {
+        writtenFile();
+        answered(Kind.FSYNC, "a/f", 0, 0);
+        answered(Kind.TRUNCATE, "a/f", 512, 0);
+        answered(Kind.TRUNCATE, "a/f", 1024, 0);
+        assertThrows(AssertionError.class, () -> journal.check(Map.of("a/f", file(1, 0, 1, 1, 1, 1, 1, 1))));
+        journal.check(Map.of("a/f", block(1)));
+    }
+
+    @Test
+    void aWriteBehindATruncationIsNotThereWithoutIt() {
+        writtenFile();
+        answered(Kind.FSYNC, "a/f", 0, 0);
+        answered(Kind.TRUNCATE, "a/f", 512, 0);
+        answered(Kind.WRITE, "a/f", 512, 512);
+        assertThrows(AssertionError.class, () -> journal.check(Map.of("a/f", file(1, 2, 1, 1, 1, 1, 1, 1))));
+        journal.check(Map.of("a/f", file(1, 2)));
+    }
+
+    @Test
     void stepsAreKeptInTheirOrder() {
         answered(Kind.CREATE, "a/f", 0, 0);
         answered(Kind.CREATE, "a/g", 0, 0);
