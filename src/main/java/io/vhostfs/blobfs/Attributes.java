@@ -19,6 +19,10 @@ final class Attributes {
     /** SETATTR without a size. */
     int set(FsRequest r, Inode inode) {
         r.accessListChanged = false;
+        int allowed = InodeFlags.checkAttributes(r, inode);
+        if (allowed != BlobStore.OK) {
+            return allowed;
+        }
         if (r.valid != 0) {
             boolean setsMode = (r.valid & FsRequest.SET_MODE) != 0;
             int s = setsMode ? acls.prepareMode(inode, r.newAttributes.mode) : BlobStore.OK;
@@ -50,11 +54,12 @@ final class Attributes {
         if ((valid & (FsRequest.SET_UID | FsRequest.SET_GID)) != 0) {
             inode.mode = inode.isDirectory() ? inode.mode : Modes.withNewOwner(inode.mode);
         } else if ((valid & FsRequest.SET_KILL_PRIVILEGES) != 0) {
-            inode.mode = Modes.withoutPrivileges(inode.mode);
+            inode.mode = Modes.withoutPrivileges(inode.mode, r.gid == inode.gid);
         }
         if ((valid & FsRequest.SET_MODE) != 0) {
             inode.mode = (inode.mode & Modes.S_IFMT) | (a.mode & Modes.PERMISSIONS);
         }
+        InodeFlags.apply(r, inode);
         if ((valid & FsRequest.SET_UID) != 0) {
             inode.uid = a.uid;
         }
@@ -78,7 +83,7 @@ final class Attributes {
             apply(r, inode, nowNs);
             return;
         }
-        inode.mode = r.killPrivileges ? Modes.withoutPrivileges(inode.mode) : inode.mode;
+        inode.mode = r.killPrivileges ? Modes.withoutPrivileges(inode.mode, r.gid == inode.gid) : inode.mode;
         inode.modifyTimeNs = nowNs;
         inode.changeTimeNs = nowNs;
     }

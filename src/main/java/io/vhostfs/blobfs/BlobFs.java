@@ -254,14 +254,14 @@ public final class BlobFs implements FileSystem {
             case FsOp.FORGET -> forget(r, client);
             case FsOp.READ -> read(r, client);
             case FsOp.WRITE -> write(r, client);
-            case FsOp.SYMLINK -> namespace.symlink(r, client);
-            case FsOp.MKNOD -> namespace.mknod(r, client);
-            case FsOp.MKDIR -> namespace.mkdir(r, client);
-            case FsOp.UNLINK -> namespace.remove(r, client, false);
-            case FsOp.RMDIR -> namespace.remove(r, client, true);
-            case FsOp.RENAME -> renames.rename(r, client);
-            case FsOp.LINK -> namespace.link(r, client);
-            case FsOp.CREATE -> namespace.create(r, client);
+            case FsOp.SYMLINK -> durable(r, namespace.symlink(r, client));
+            case FsOp.MKNOD -> durable(r, namespace.mknod(r, client));
+            case FsOp.MKDIR -> durable(r, namespace.mkdir(r, client));
+            case FsOp.UNLINK -> durable(r, namespace.remove(r, client, false));
+            case FsOp.RMDIR -> durable(r, namespace.remove(r, client, true));
+            case FsOp.RENAME -> durable(r, renames.rename(r, client));
+            case FsOp.LINK -> durable(r, namespace.link(r, client));
+            case FsOp.CREATE -> durable(r, namespace.create(r, client));
             case FsOp.TMPFILE -> namespace.makeNameless(r, client);
             case FsOp.RELEASE, FsOp.RELEASEDIR -> release(r, client);
             case FsOp.STATFS -> statistics(r, client);
@@ -396,11 +396,14 @@ public final class BlobFs implements FileSystem {
         if (store.isReadOnly()) {
             return -Errno.EROFS;
         }
+        if (InodeFlags.isSync(inode.flags)) {
+            r.flags |= LibcConstants.O_DSYNC;
+        }
         ExtentMap map = inode.map;
         if (map == null
                 || inode.hasExclusives()
                 || inode.isInline()
-                || (r.killPrivileges && Modes.withoutPrivileges(inode.mode) != inode.mode)
+                || (r.killPrivileges && Modes.withoutPrivileges(inode.mode, r.gid == inode.gid) != inode.mode)
                 || !FileData.isOverwrite(homeContext, r, map, inode.size)) {
             return changes.start(r, inode, FileOp.WRITE);
         }
@@ -436,6 +439,10 @@ public final class BlobFs implements FileSystem {
         if (size < 0 || size > Limits.MAX_FILE_BYTES) {
             return size < 0 ? -Errno.EINVAL : -Errno.EFBIG;
         }
+        int allowed = InodeFlags.checkAttributes(r, inode);
+        if (allowed != BlobStore.OK) {
+            return allowed;
+        }
         if ((r.valid & FsRequest.SET_MODE) != 0 && (inode.flags & Items.FLAG_XATTRS) != 0) {
             // No kernel asks for both at once. An access list follows the mode here, the truncation sets it once more.
             int status = attributes.set(r, inode);
@@ -451,6 +458,7 @@ public final class BlobFs implements FileSystem {
             return inode.isDirectory() ? -Errno.EISDIR : -Errno.ENODEV;
         }
         int status = SpaceSteps.check(r);
+        status = status == BlobStore.OK ? InodeFlags.checkAllocation(r, inode) : status;
         return status == BlobStore.OK ? changes.start(r, inode, FileOp.FALLOCATE) : status;
     }
 
@@ -476,6 +484,15 @@ public final class BlobFs implements FileSystem {
         }
         int s = volume.writeBackAll();
         return s == BlobStore.OK ? commit(r, true) : s;
+    }
+
+    /** After a change of names: waits for a commit where a directory asks for that. */
+    private int durable(FsRequest r, int status) {
+        if (status != BlobStore.OK || !volume.changedSynchronous) {
+            return status;
+        }
+        volume.changedSynchronous = false;
+        return commit(r, true);
     }
 
     private int commit(FsRequest r, boolean metadata) {

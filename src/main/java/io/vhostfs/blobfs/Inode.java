@@ -290,6 +290,7 @@ final class Inode implements Message {
         a.gid = gid;
         a.deviceNumber = deviceNumber;
         a.blockSize = Items.BLOCK_SIZE;
+        InodeFlags.fill(this, a);
     }
 
     void encode(long to) {

@@ -69,7 +69,26 @@ final class Items {
     /** Of a directory: what is made in it takes its project, directories this flag, too. */
     static final int FLAG_PROJECT_INHERIT = 1 << 4;
 
-    static final int KNOWN_FLAGS = FLAG_INLINE | FLAG_XATTRS | FLAG_STALE_TAIL | FLAG_TRUNCATING | FLAG_PROJECT_INHERIT;
+    /** What FS_IOC_SETFLAGS sets; see {@link InodeFlags}. */
+    static final int FLAG_IMMUTABLE = 1 << 5;
+
+    static final int FLAG_APPEND_ONLY = 1 << 6;
+    static final int FLAG_NO_DUMP = 1 << 7;
+    static final int FLAG_NO_ATIME = 1 << 8;
+    static final int FLAG_SYNC = 1 << 9;
+    static final int FLAG_DIR_SYNC = 1 << 10;
+
+    static final int KNOWN_FLAGS = FLAG_INLINE
+            | FLAG_XATTRS
+            | FLAG_STALE_TAIL
+            | FLAG_TRUNCATING
+            | FLAG_PROJECT_INHERIT
+            | FLAG_IMMUTABLE
+            | FLAG_APPEND_ONLY
+            | FLAG_NO_DUMP
+            | FLAG_NO_ATIME
+            | FLAG_SYNC
+            | FLAG_DIR_SYNC;
 
     // --- DENTRY
 

@@ -20,11 +20,13 @@ final class Modes {
     }
 
     /**
-     * What a change of data by someone without CAP_FSETID leaves of a mode: neither set-ID bit. Linux lets members of a
-     * file's group keep S_ISGID where the group may not execute; of whom is a member only the client knows.
+     * What a change of data by someone without CAP_FSETID leaves of a mode: neither set-ID bit. Where the group may not
+     * execute, S_ISGID stays when a member of it did that; we know of one by the group that is sent with the request, of
+     * others only the client does.
      */
-    static int withoutPrivileges(int mode) {
-        return mode & ~(LibcConstants.S_ISUID | LibcConstants.S_ISGID);
+    static int withoutPrivileges(int mode, boolean isMember) {
+        boolean keepsGroup = isMember && (mode & S_IXGRP) == 0;
+        return mode & ~(keepsGroup ? LibcConstants.S_ISUID : LibcConstants.S_ISUID | LibcConstants.S_ISGID);
     }
 
     /** What a change of owner leaves of the mode of a file: no set-user-ID, no set-group-ID of an executable. */

@@ -197,8 +197,12 @@ final class Namespace {
         if (type != Modes.S_IFREG) {
             return type == Modes.S_IFDIR ? -Errno.EISDIR : type == Modes.S_IFLNK ? -Errno.ELOOP : -Errno.ENXIO;
         }
-        if (!client.hasRoomForHandle()) {
-            return -Errno.ENFILE;
+        int s = InodeFlags.checkOpen(r, inode);
+        if (s == BlobStore.OK && !client.hasRoomForHandle()) {
+            s = -Errno.ENFILE;
+        }
+        if (s != BlobStore.OK) {
+            return s;
         }
         OpenFile file = client.open(inode, r.flags);
         if ((r.flags & LibcConstants.O_TRUNC) != 0 && (inode.size != 0 || inode.blocks != 0)) {
@@ -226,7 +230,7 @@ final class Namespace {
         if (!client.hasRoomForReference()) {
             return -Errno.ENOMEM;
         }
-        int s = newXattrs.plan(r, dir, wantedMode);
+        int s = InodeFlags.isImmutable(dir) ? -Errno.EPERM : newXattrs.plan(r, dir, wantedMode);
         int usedBytes = Quotas.entryBytes(r.nameLength)
                 + Quotas.INODE_BYTES
                 + targetBytes(r, wantedMode)
@@ -278,6 +282,9 @@ final class Namespace {
             return -Errno.ENOMEM;
         }
         long number = volume.nextInodeNumber();
+        if (InodeFlags.isImmutable(dir)) {
+            return -Errno.EPERM;
+        }
         int s = newXattrs.plan(r, dir, Modes.S_IFREG | (r.mode & Modes.PERMISSIONS));
         int usedBytes = Quotas.INODE_BYTES + newXattrs.usedBytes();
         if (s == BlobStore.OK) {
@@ -399,7 +406,8 @@ final class Namespace {
         inode.mode = isDirectory && inheritsGroup ? mode | LibcConstants.S_ISGID : mode;
         inode.uid = r.uid;
         inode.gid = inheritsGroup ? dir.gid : r.gid;
-        inode.flags = (mode & Modes.S_IFMT) == Modes.S_IFREG ? Items.FLAG_INLINE : 0;
+        inode.flags = InodeFlags.inherited(dir, isDirectory);
+        inode.flags |= (mode & Modes.S_IFMT) == Modes.S_IFREG ? Items.FLAG_INLINE : 0;
         inode.links = isDirectory ? 2 : 1;
         inode.deviceNumber = device;
         inode.generation = 1;
@@ -430,13 +438,16 @@ final class Namespace {
         if (inode == null) {
             return volume.status;
         }
-        int s = inode.isDirectory()
+        int s = inode.isDirectory() || InodeFlags.isFixed(inode)
                 ? -Errno.EPERM
                 : inode.links == 0 && !inode.linkable
                         ? -Errno.ENOENT
                         : inode.links >= Limits.MAX_LINKS ? -Errno.EMLINK : findPlace(dir, r.nameAddress, r.nameLength);
         if (s == BlobStore.OK && inode.isForeignTo(dir)) {
             s = -Errno.EXDEV;
+        }
+        if (s == BlobStore.OK && InodeFlags.isImmutable(dir)) {
+            s = -Errno.EPERM;
         }
         if (s == BlobStore.OK) {
             s = Quotas.check(dir.quota, Quotas.entryBytes(r.nameLength), 0);
@@ -507,7 +518,10 @@ final class Namespace {
         if (inode.isDirectory() != isRmdir) {
             return isRmdir ? -Errno.ENOTDIR : -Errno.EISDIR;
         }
-        s = isRmdir ? directory.checkEmpty(inode.number) : BlobStore.OK;
+        s = InodeFlags.checkRemoval(dir, inode);
+        if (s == BlobStore.OK && isRmdir) {
+            s = directory.checkEmpty(inode.number);
+        }
         if (s == BlobStore.OK) {
             s = store.prepareDelete(dir.number, key);
         }

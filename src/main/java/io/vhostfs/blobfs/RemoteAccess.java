@@ -101,10 +101,12 @@ final class RemoteAccess {
         ExtentMap map = inode.map;
         long size = inode.size;
         int mode = inode.mode;
+        int gid = inode.gid;
         boolean isPlain = inode.number == r.inode && inode.isRegular() && !inode.isInline();
         if (map == null
                 || !isPlain
-                || (r.killPrivileges && Modes.withoutPrivileges(mode) != mode)
+                || InodeFlags.isSync(inode.flags)
+                || (r.killPrivileges && Modes.withoutPrivileges(mode, r.gid == gid) != mode)
                 || (version & 1) != 0
                 || !inode.isVersion(version)
                 || !FileData.isOverwrite(c, r, map, size)) {

@@ -113,7 +113,10 @@ final class Renames {
             return -Errno.ENOENT;
         }
         boolean isForeign = source.isForeignTo(to) || (exchange && target != null && target.isForeignTo(from));
-        int s = isForeign ? -Errno.EXDEV : BlobStore.OK;
+        int s = InodeFlags.checkRename(from, to, source, target);
+        if (s == BlobStore.OK && isForeign) {
+            s = -Errno.EXDEV;
+        }
         if (s == BlobStore.OK && source.isDirectory() && from != to) {
             s = checkNotBelow(to.number, source.number, -Errno.EINVAL);
         }

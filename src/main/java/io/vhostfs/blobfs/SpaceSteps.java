@@ -471,7 +471,7 @@ final class SpaceSteps {
             inode.modifyTimeNs = now;
         }
         if (r.killPrivileges) {
-            inode.mode = Modes.withoutPrivileges(inode.mode);
+            inode.mode = Modes.withoutPrivileges(inode.mode, r.gid == inode.gid);
         }
         inode.changeTimeNs = now;
         inode.dataVersion++;

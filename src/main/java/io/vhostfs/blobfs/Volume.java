@@ -36,6 +36,9 @@ final class Volume {
     /** Why the last call failed. */
     int status;
 
+    /** A directory's names have changed that is to be durable at once. */
+    boolean changedSynchronous;
+
     private BlobFsClient[] clients = new BlobFsClient[4];
     private int clientCount;
 
@@ -380,6 +383,9 @@ final class Volume {
         inode.changeTimeNs = nowNs;
         inode.endChange();
         markDirty(inode);
+        if (InodeFlags.isSynchronous(inode) && inode.isDirectory()) {
+            changedSynchronous = true;
+        }
     }
 
     /** Data was overwritten by another reactor: its time becomes the inode's. */

@@ -93,7 +93,7 @@ final class WriteSteps {
             inode.blocks += edit.blocksDelta;
         }
         if (r.killPrivileges) {
-            inode.mode = Modes.withoutPrivileges(inode.mode);
+            inode.mode = Modes.withoutPrivileges(inode.mode, r.gid == inode.gid);
         }
         if (!r.keepsTimes) {
             long now = volume.now();
@@ -344,7 +344,8 @@ final class WriteSteps {
         for (int i = 0; i < op.pieceCount; i++) {
             mapChanges |= op.pieceNew[i] || op.pieceLength[i] < 0;
         }
-        boolean killsPrivileges = r.killPrivileges && Modes.withoutPrivileges(inode.mode) != inode.mode;
+        boolean killsPrivileges =
+                r.killPrivileges && Modes.withoutPrivileges(inode.mode, r.gid == inode.gid) != inode.mode;
         if (!mapChanges && !killsPrivileges && op.offset + op.length <= inode.size) {
             volume.dataWritten(inode, r);
             op.phase = FileChanges.SYNC;

@@ -159,6 +159,9 @@ final class Xattrs {
             return s;
         }
         r.accessListChanged = false;
+        if (InodeFlags.isFixed(inode)) {
+            return -Errno.EPERM;
+        }
         if (Acls.isName(r.nameAddress, r.nameLength)) {
             return acls.set(r, inode);
         }
@@ -389,6 +392,9 @@ final class Xattrs {
     int remove(FsRequest r, Inode inode) {
         r.accessListChanged = false;
         int s = checkName(r.nameAddress, r.nameLength);
+        if (s == BlobStore.OK && InodeFlags.isFixed(inode)) {
+            s = -Errno.EPERM;
+        }
         if (s != BlobStore.OK) {
             return s;
         }

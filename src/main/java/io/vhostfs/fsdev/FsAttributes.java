@@ -26,6 +26,15 @@ public final class FsAttributes {
 
     public int blockSize;
 
+    /** {@code FS_*_FL}: IMMUTABLE, APPEND, NODUMP, NOATIME, SYNC, DIRSYNC, PROJINHERIT. Not set in listings. */
+    public int flags;
+
+    /** Whether there are extended attributes, or have been. Not set in listings. */
+    public boolean hasXattrs;
+
+    /** Unsigned; 0: of no project. Not set in listings. */
+    public int project;
+
     public void copyFrom(FsAttributes o) {
         inode = o.inode;
         generation = o.generation;
@@ -41,5 +50,8 @@ public final class FsAttributes {
         gid = o.gid;
         deviceNumber = o.deviceNumber;
         blockSize = o.blockSize;
+        flags = o.flags;
+        hasXattrs = o.hasXattrs;
+        project = o.project;
     }
 }

@@ -13,7 +13,7 @@ public final class FsOp {
     public static final int FORGET = 2;
     /** inode → attributes. */
     public static final int GETATTR = 3;
-    /** inode, valid (SET_*), newAttributes, [handle when SET_HANDLE] → attributes, accessListChanged. */
+    /** inode, valid (SET_*, KEEP_DIR_SYNC), newAttributes, [handle when SET_HANDLE] → attributes, accessListChanged. */
     public static final int SETATTR = 4;
     /** inode, data iovecs → the target's bytes, result length in count. */
     public static final int READLINK = 5;

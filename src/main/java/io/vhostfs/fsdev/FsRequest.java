@@ -27,6 +27,13 @@ public abstract class FsRequest implements Message {
     /** Clear set-user-ID and set-group-ID bits, as truncation or a change of owner does. */
     public static final int SET_KILL_PRIVILEGES = 1 << 11;
 
+    /** {@code newAttributes.flags}, all of them. */
+    public static final int SET_FLAGS = 1 << 12;
+
+    public static final int SET_PROJECT = 1 << 13;
+    /** SET_FLAGS leaves {@code FS_DIRSYNC_FL} as it is. */
+    public static final int KEEP_DIR_SYNC = 1 << 14;
+
     /** One of {@link FsOp}. */
     public int operation;
 

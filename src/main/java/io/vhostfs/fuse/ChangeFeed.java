@@ -2,6 +2,7 @@ package io.vhostfs.fuse;
 
 import static io.vhostfs.fuse.FuseConstants.*;
 
+import io.vhostfs.fsdev.FsOp;
 import io.vhostfs.fsdev.FsRequest;
 import io.vhostfs.os.LibcConstants;
 import java.util.Arrays;
@@ -66,6 +67,11 @@ public final class ChangeFeed {
                 truncated(from, r, r.attributes.inode);
             }
             case FUSE_MKNOD, FUSE_MKDIR, FUSE_SYMLINK -> changed(from, r.inode, false);
+            case FUSE_IOCTL -> {
+                if (r.operation == FsOp.SETATTR) {
+                    changed(from, r.inode, false);
+                }
+            }
             case FUSE_LINK -> {
                 changed(from, r.inode, false);
                 changed(from, r.inode2, false);

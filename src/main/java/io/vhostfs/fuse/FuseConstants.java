@@ -154,6 +154,7 @@ public final class FuseConstants {
     public static final int FUSE_OPEN_KILL_SUIDGID = 0x1;
     public static final int FUSE_WRITE_CACHE = 0x1;
     public static final int FUSE_WRITE_KILL_SUIDGID = 0x4;
+    public static final int FUSE_IOCTL_UNRESTRICTED = 0x2;
     public static final int FUSE_SETXATTR_ACL_KILL_SGID = 0x1;
     public static final int FUSE_RELEASE_FLOCK_UNLOCK = 0x2;
     public static final int FUSE_LK_FLOCK = 0x1;

@@ -96,6 +96,7 @@ final class FuseDecoder {
         operation(FUSE_DESTROY, 0, 0);
         operation(FUSE_NOTIFY_REPLY, 0, NO_REPLY);
         operation(FUSE_BATCH_FORGET, FUSE_BATCH_FORGET_IN_SIZE, NO_REPLY);
+        operation(FUSE_IOCTL, FUSE_IOCTL_IN_SIZE, FUSE_IOCTL_OUT_SIZE);
         operation(FUSE_FALLOCATE, FUSE_FALLOCATE_IN_SIZE, 0);
         operation(FUSE_READDIRPLUS, FUSE_READ_IN_SIZE, 0);
         operation(FUSE_RENAME2, FUSE_RENAME2_IN_SIZE, 0);
@@ -123,8 +124,7 @@ final class FuseDecoder {
         int opcode = r.opcode;
         boolean known = opcode >= 0 && opcode < ARGUMENT_BYTES.length && ARGUMENT_BYTES[opcode] >= 0;
         if (!known) {
-            // ioctl(2) on a file that knows none says ENOTTY, and not every kernel translates ENOSYS.
-            return opcode == FUSE_IOCTL ? -Errno.ENOTTY : -Errno.ENOSYS;
+            return -Errno.ENOSYS;
         }
         if (!r.hasRoom(BODY_BYTES[opcode])) {
             return -Errno.EIO;
@@ -172,6 +172,7 @@ final class FuseDecoder {
             case FUSE_RELEASEDIR -> withHandle(r, FsOp.RELEASEDIR);
             case FUSE_FALLOCATE -> allocate(r, s);
             case FUSE_LSEEK -> seek(r, s);
+            case FUSE_IOCTL -> FuseIoctl.decode(r);
             case FUSE_TMPFILE -> createNameless(r, s);
             case FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW -> lock(r, s);
             case FUSE_INTERRUPT -> interrupt(r, s);
@@ -312,15 +313,15 @@ final class FuseDecoder {
     }
 
     /**
-     * With a write-back cache the kernel reads through handles that were opened for writing, to fill pages, and places
-     * appended data itself.
+     * With a write-back cache the kernel reads through handles that were opened for writing, to fill pages. It places
+     * appended data itself; that a file is opened for that only still matters to one that may only grow.
      */
     private static int openFlags(int flags, FuseState s) {
         if (!s.writebackCache) {
             return flags;
         }
         int access = flags & O_ACCMODE;
-        return (flags & ~(O_ACCMODE | O_APPEND)) | (access == O_WRONLY ? O_RDWR : access);
+        return (flags & ~O_ACCMODE) | (access == O_WRONLY ? O_RDWR : access);
     }
 
     // --- names

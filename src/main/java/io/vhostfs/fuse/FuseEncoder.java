@@ -18,6 +18,10 @@ import io.vhostfs.os.LibcConstants;
 final class FuseEncoder {
     private static final long NANOSECONDS = 1_000_000_000L;
 
+    /** These have the values of {@code FS_*_FL}. */
+    private static final int STATX_ATTRIBUTES =
+            LibcConstants.STATX_ATTR_IMMUTABLE | LibcConstants.STATX_ATTR_APPEND | LibcConstants.STATX_ATTR_NODUMP;
+
     private FuseEncoder() {}
 
     /** Returns the bytes of the reply; 0 when none is due. */
@@ -37,6 +41,7 @@ final class FuseEncoder {
             case FUSE_READDIR, FUSE_READDIRPLUS -> replyListing(request);
             case FUSE_GETXATTR, FUSE_LISTXATTR -> replyExtendedAttribute(request);
             case FUSE_STATX -> replyStatx(request);
+            case FUSE_IOCTL -> FuseIoctl.reply(request);
             case FUSE_STATFS -> replyStatistics(request);
             case FUSE_LSEEK -> replyLseek(request);
             case FUSE_ACCESS -> request.replyStatus(FuseAccess.check(request));
@@ -79,9 +84,10 @@ final class FuseEncoder {
     private static int replyAttributes(FuseRequest request) {
         long body = request.body(FUSE_ATTR_OUT_SIZE);
         FuseState state = request.state;
-        Memory.putLong(body + FUSE_ATTR_OUT_ATTR_VALID_OFFSET, state.attributeSeconds);
+        boolean caches = state.cachesAttributes(request.attributes.mode);
+        Memory.putLong(body + FUSE_ATTR_OUT_ATTR_VALID_OFFSET, caches ? state.attributeSeconds : 0);
         // The nanoseconds, and the reserved field behind them.
-        Memory.putLong(body + FUSE_ATTR_OUT_ATTR_VALID_NSEC_OFFSET, state.attributeNanoseconds);
+        Memory.putLong(body + FUSE_ATTR_OUT_ATTR_VALID_NSEC_OFFSET, caches ? state.attributeNanoseconds : 0);
         attributes(body + FUSE_ATTR_OUT_ATTR_OFFSET, request.attributes);
         return request.replyBody(FUSE_ATTR_OUT_SIZE);
     }
@@ -160,11 +166,15 @@ final class FuseEncoder {
         long body = request.body(FUSE_STATX_OUT_SIZE);
         FsAttributes a = request.attributes;
         Memory.zero(body, FUSE_STATX_OUT_SIZE);
-        Memory.putLong(body + FUSE_STATX_OUT_ATTR_VALID_OFFSET, request.state.attributeSeconds);
-        Memory.putInt(body + FUSE_STATX_OUT_ATTR_VALID_NSEC_OFFSET, request.state.attributeNanoseconds);
+        FuseState state = request.state;
+        boolean caches = state.cachesAttributes(a.mode);
+        Memory.putLong(body + FUSE_STATX_OUT_ATTR_VALID_OFFSET, caches ? state.attributeSeconds : 0);
+        Memory.putInt(body + FUSE_STATX_OUT_ATTR_VALID_NSEC_OFFSET, caches ? state.attributeNanoseconds : 0);
         long at = body + FUSE_STATX_OUT_STAT_OFFSET;
         Memory.putInt(at + FUSE_STATX_MASK_OFFSET, LibcConstants.STATX_BASIC_STATS | LibcConstants.STATX_BTIME);
         Memory.putInt(at + FUSE_STATX_BLKSIZE_OFFSET, a.blockSize);
+        Memory.putLong(at + FUSE_STATX_ATTRIBUTES_OFFSET, a.flags & STATX_ATTRIBUTES);
+        Memory.putLong(at + FUSE_STATX_ATTRIBUTES_MASK_OFFSET, STATX_ATTRIBUTES);
         Memory.putInt(at + FUSE_STATX_NLINK_OFFSET, a.linkCount);
         Memory.putInt(at + FUSE_STATX_UID_OFFSET, a.uid);
         Memory.putInt(at + FUSE_STATX_GID_OFFSET, a.gid);
@@ -196,9 +206,10 @@ final class FuseEncoder {
         // The kernel made its root with generation 0 and takes another one for another file.
         Memory.putLong(at + FUSE_ENTRY_OUT_GENERATION_OFFSET, nodeid == FUSE_ROOT_ID ? 0 : a.generation);
         Memory.putLong(at + FUSE_ENTRY_OUT_ENTRY_VALID_OFFSET, state.entrySeconds);
-        Memory.putLong(at + FUSE_ENTRY_OUT_ATTR_VALID_OFFSET, state.attributeSeconds);
+        boolean caches = state.cachesAttributes(a.mode);
+        Memory.putLong(at + FUSE_ENTRY_OUT_ATTR_VALID_OFFSET, caches ? state.attributeSeconds : 0);
         Memory.putInt(at + FUSE_ENTRY_OUT_ENTRY_VALID_NSEC_OFFSET, state.entryNanoseconds);
-        Memory.putInt(at + FUSE_ENTRY_OUT_ATTR_VALID_NSEC_OFFSET, state.attributeNanoseconds);
+        Memory.putInt(at + FUSE_ENTRY_OUT_ATTR_VALID_NSEC_OFFSET, caches ? state.attributeNanoseconds : 0);
         attributes(at + FUSE_ENTRY_OUT_ATTR_OFFSET, a);
     }
 

@@ -34,6 +34,7 @@ final class FuseInit {
             | FUSE_CACHE_SYMLINKS
             | FUSE_HANDLE_KILLPRIV_V2
             | FUSE_DONT_MASK
+            | FUSE_HAS_IOCTL_DIR
             | FUSE_POSIX_ACL
             | FUSE_SETXATTR_EXT
             | FUSE_INIT_EXT;

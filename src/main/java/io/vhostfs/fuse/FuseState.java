@@ -4,6 +4,7 @@ import static io.vhostfs.fuse.FuseConstants.*;
 
 import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.fsdev.FsClient;
+import io.vhostfs.os.LibcConstants;
 
 /**
  * What a session has agreed on with its client's kernel. Immutable: published through one volatile field, so that every
@@ -69,6 +70,15 @@ final class FuseState {
         maxWriteBytes = options.maxWriteBytes();
         sharesLocks = (flags & FUSE_POSIX_LOCKS) != 0 && (flags & FUSE_FLOCK_LOCKS) != 0;
         answerFlush = options.answerFlush() || sharesLocks;
+    }
+
+    /**
+     * How long attributes are valid. Those of a file with set-ID bits are not: a kernel that leaves it to us to clear these
+     * (FUSE_HANDLE_KILLPRIV_V2) does not expect a write to change what it has cached of the mode.
+     */
+    boolean cachesAttributes(int mode) {
+        boolean isFile = (mode & LibcConstants.S_IFMT) == LibcConstants.S_IFREG;
+        return !isFile || (mode & (LibcConstants.S_ISUID | LibcConstants.S_ISGID)) == 0;
     }
 
     static FuseState beforeInit(FsClient client, FuseOptions options) {

@@ -200,6 +200,15 @@ public final class FuseWire {
     public static final int FUSE_INTERRUPT_IN_UNIQUE_OFFSET = 0;
     public static final int FUSE_INTERRUPT_IN_SIZE = 8;
 
+    public static final int FUSE_IOCTL_IN_FH_OFFSET = 0;
+    public static final int FUSE_IOCTL_IN_FLAGS_OFFSET = 8;
+    public static final int FUSE_IOCTL_IN_CMD_OFFSET = 12;
+    public static final int FUSE_IOCTL_IN_IN_SIZE_OFFSET = 24;
+    public static final int FUSE_IOCTL_IN_OUT_SIZE_OFFSET = 28;
+    public static final int FUSE_IOCTL_IN_SIZE = 32;
+
+    public static final int FUSE_IOCTL_OUT_SIZE = 16;
+
     public static final int FUSE_STATX_IN_GETATTR_FLAGS_OFFSET = 0;
     public static final int FUSE_STATX_IN_FH_OFFSET = 8;
     public static final int FUSE_STATX_IN_SX_FLAGS_OFFSET = 16;

@@ -142,6 +142,37 @@ public final class LibcConstants {
     public static final int RWF_DSYNC = 0x2;
     public static final int STATX_BASIC_STATS = 0x7ff;
     public static final int STATX_BTIME = 0x800;
+    public static final int STATX_ATTR_IMMUTABLE = 0x10;
+    public static final int STATX_ATTR_APPEND = 0x20;
+    public static final int STATX_ATTR_NODUMP = 0x40;
+
+    // --- inode flags: FS_IOC_GETFLAGS, FS_IOC_FSGETXATTR
+
+    public static final int FS_SYNC_FL = 0x8;
+    public static final int FS_IMMUTABLE_FL = 0x10;
+    public static final int FS_APPEND_FL = 0x20;
+    public static final int FS_NODUMP_FL = 0x40;
+    public static final int FS_NOATIME_FL = 0x80;
+    public static final int FS_DIRSYNC_FL = 0x10000;
+    public static final int FS_PROJINHERIT_FL = 0x20000000;
+
+    public static final int FS_XFLAG_IMMUTABLE = 0x8;
+    public static final int FS_XFLAG_APPEND = 0x10;
+    public static final int FS_XFLAG_SYNC = 0x20;
+    public static final int FS_XFLAG_NOATIME = 0x40;
+    public static final int FS_XFLAG_NODUMP = 0x80;
+    public static final int FS_XFLAG_PROJINHERIT = 0x200;
+    public static final int FS_XFLAG_HASATTR = 0x80000000;
+
+    public static final int FS_IOC_GETFLAGS = 0x80086601;
+    public static final int FS_IOC_SETFLAGS = 0x40086602;
+    public static final int FS_IOC_GETVERSION = 0x80087601;
+    public static final int FS_IOC_FSGETXATTR = 0x801c581f;
+    public static final int FS_IOC_FSSETXATTR = 0x401c5820;
+
+    public static final int FSXATTR_FSX_XFLAGS_OFFSET = 0;
+    public static final int FSXATTR_FSX_PROJID_OFFSET = 12;
+    public static final int FSXATTR_SIZE = 28;
     public static final int STATX_DIOALIGN = 0x2000;
     public static final int SYS_io_uring_setup = 425;
     public static final int SYS_io_uring_enter = 426;

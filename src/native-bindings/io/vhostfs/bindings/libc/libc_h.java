@@ -3443,6 +3443,123 @@ public class libc_h {
     public static int RWF_NOAPPEND() {
         return RWF_NOAPPEND;
     }
+    private static final int FS_XFLAG_IMMUTABLE = (int)8L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_XFLAG_IMMUTABLE 8
+     * }
+     */
+    public static int FS_XFLAG_IMMUTABLE() {
+        return FS_XFLAG_IMMUTABLE;
+    }
+    private static final int FS_XFLAG_APPEND = (int)16L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_XFLAG_APPEND 16
+     * }
+     */
+    public static int FS_XFLAG_APPEND() {
+        return FS_XFLAG_APPEND;
+    }
+    private static final int FS_XFLAG_SYNC = (int)32L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_XFLAG_SYNC 32
+     * }
+     */
+    public static int FS_XFLAG_SYNC() {
+        return FS_XFLAG_SYNC;
+    }
+    private static final int FS_XFLAG_NOATIME = (int)64L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_XFLAG_NOATIME 64
+     * }
+     */
+    public static int FS_XFLAG_NOATIME() {
+        return FS_XFLAG_NOATIME;
+    }
+    private static final int FS_XFLAG_NODUMP = (int)128L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_XFLAG_NODUMP 128
+     * }
+     */
+    public static int FS_XFLAG_NODUMP() {
+        return FS_XFLAG_NODUMP;
+    }
+    private static final int FS_XFLAG_PROJINHERIT = (int)512L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_XFLAG_PROJINHERIT 512
+     * }
+     */
+    public static int FS_XFLAG_PROJINHERIT() {
+        return FS_XFLAG_PROJINHERIT;
+    }
+    private static final int FS_SYNC_FL = (int)8L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_SYNC_FL 8
+     * }
+     */
+    public static int FS_SYNC_FL() {
+        return FS_SYNC_FL;
+    }
+    private static final int FS_IMMUTABLE_FL = (int)16L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_IMMUTABLE_FL 16
+     * }
+     */
+    public static int FS_IMMUTABLE_FL() {
+        return FS_IMMUTABLE_FL;
+    }
+    private static final int FS_APPEND_FL = (int)32L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_APPEND_FL 32
+     * }
+     */
+    public static int FS_APPEND_FL() {
+        return FS_APPEND_FL;
+    }
+    private static final int FS_NODUMP_FL = (int)64L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_NODUMP_FL 64
+     * }
+     */
+    public static int FS_NODUMP_FL() {
+        return FS_NODUMP_FL;
+    }
+    private static final int FS_NOATIME_FL = (int)128L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_NOATIME_FL 128
+     * }
+     */
+    public static int FS_NOATIME_FL() {
+        return FS_NOATIME_FL;
+    }
+    private static final int FS_DIRSYNC_FL = (int)65536L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_DIRSYNC_FL 65536
+     * }
+     */
+    public static int FS_DIRSYNC_FL() {
+        return FS_DIRSYNC_FL;
+    }
+    private static final int FS_PROJINHERIT_FL = (int)536870912L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_PROJINHERIT_FL 536870912
+     * }
+     */
+    public static int FS_PROJINHERIT_FL() {
+        return FS_PROJINHERIT_FL;
+    }
     private static final int TMPFS_MAGIC = (int)16914836L;
     /**
      * {@snippet lang=c :
@@ -14680,6 +14797,15 @@ public class libc_h {
     public static int SEEK_MAX() {
         return SEEK_MAX;
     }
+    private static final int FS_XFLAG_HASATTR = (int)2147483648L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_XFLAG_HASATTR 2147483648
+     * }
+     */
+    public static int FS_XFLAG_HASATTR() {
+        return FS_XFLAG_HASATTR;
+    }
     private static final int BLKDISCARD = (int)4727L;
     /**
      * {@snippet lang=c :
@@ -14841,6 +14967,33 @@ public class libc_h {
      */
     public static long FS_IOC_SETFLAGS() {
         return FS_IOC_SETFLAGS;
+    }
+    private static final long FS_IOC_GETVERSION = 2148038145L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_IOC_GETVERSION 2148038145
+     * }
+     */
+    public static long FS_IOC_GETVERSION() {
+        return FS_IOC_GETVERSION;
+    }
+    private static final long FS_IOC_FSGETXATTR = 2149341215L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_IOC_FSGETXATTR 2149341215
+     * }
+     */
+    public static long FS_IOC_FSGETXATTR() {
+        return FS_IOC_FSGETXATTR;
+    }
+    private static final long FS_IOC_FSSETXATTR = 1075599392L;
+    /**
+     * {@snippet lang=c :
+     * #define FS_IOC_FSSETXATTR 1075599392
+     * }
+     */
+    public static long FS_IOC_FSSETXATTR() {
+        return FS_IOC_FSSETXATTR;
     }
     private static final int RWF_SUPPORTED = (int)31L;
     /**

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.vhostfs.fsdev.FileSystem;
+import io.vhostfs.fsdev.FsAttributes;
 import io.vhostfs.fsdev.FsClient;
 import io.vhostfs.fsdev.FsOp;
 import io.vhostfs.fsdev.FsRequest;
@@ -21,6 +22,7 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -216,7 +218,6 @@ class FuseDecoderTest {
         for (int opcode : opcodes) {
             assertEquals(-Errno.ENOSYS, client.send(opcode, ROOT, new byte[64]).error(), "opcode " + opcode);
         }
-        assertEquals(-Errno.ENOTTY, client.send(FUSE_IOCTL, ROOT, new byte[64]).error());
         assertEquals(0, client.send(FUSE_NOTIFY_REPLY, ROOT, new byte[64]).bytes());
         assertEquals(0, recorder.submitted);
     }
@@ -457,7 +458,7 @@ class FuseDecoderTest {
         assertEquals(O_DSYNC, recorder.last.flags);
         assertTrue(recorder.last.killPrivileges);
         client.open(5, O_WRONLY | O_APPEND | O_TRUNC).ok();
-        assertEquals(O_RDWR | O_TRUNC, recorder.last.flags, "the cache reads through the same handle");
+        assertEquals(O_RDWR | O_APPEND | O_TRUNC, recorder.last.flags, "the cache reads through the same handle");
         client.create(ROOT, "a", O_WRONLY | O_EXCL).ok();
         assertEquals(O_RDWR | O_EXCL, recorder.last.flags);
 
@@ -592,6 +593,59 @@ class FuseDecoderTest {
         assertTrue(recorder.last.newAttributes.modifyTimeNs < -9_000_000_000_000_000_000L);
     }
 
+    // --- ioctl
+
+    private Reply ioctl(int command, int inBytes, int outBytes, Object... in) {
+        Object[] arguments = new Object[7 + in.length];
+        System.arraycopy(new Object[] {0L, 0, command, 0L, inBytes, outBytes}, 0, arguments, 0, 6);
+        arguments[6] = new byte[0];
+        System.arraycopy(in, 0, arguments, 7, in.length);
+        return client.send(FUSE_IOCTL, FILE, arguments);
+    }
+
+    @Test
+    void inodeFlagsAreReadAndSet() {
+        recorder.attributes = a -> {
+            a.flags = FS_IMMUTABLE_FL | FS_NODUMP_FL | FS_DIRSYNC_FL;
+            a.project = 77;
+            a.generation = 5;
+            a.hasXattrs = true;
+        };
+        assertEquals(20, ioctl(FS_IOC_GETFLAGS, 0, 4).ok().body().remaining());
+        assertEquals(0x10050, ioctl(FS_IOC_GETFLAGS, 0, 4).ok().u32(16));
+        assertEquals(24, ioctl(FS_IOC_GETFLAGS, 0, 8).ok().body().remaining());
+        assertEquals(5, ioctl(FS_IOC_GETVERSION, 0, 8).ok().u32(16));
+        Reply extended = ioctl(FS_IOC_FSGETXATTR, 0, FSXATTR_SIZE).ok();
+        assertEquals(FS_XFLAG_IMMUTABLE | FS_XFLAG_NODUMP | FS_XFLAG_HASATTR, extended.u32(16));
+        assertEquals(77, extended.u32(16 + FSXATTR_FSX_PROJID_OFFSET));
+        recorder.attributes = a -> {};
+
+        assertEquals(16, ioctl(FS_IOC_SETFLAGS, 4, 0, FS_SYNC_FL).ok().body().remaining());
+        assertEquals(FsRequest.SET_FLAGS, recorder.last.valid);
+        assertEquals(FS_SYNC_FL, recorder.last.newAttributes.flags);
+        byte[] rest = new byte[12];
+        ioctl(FS_IOC_FSSETXATTR, FSXATTR_SIZE, 0, FS_XFLAG_APPEND | FS_XFLAG_HASATTR, 0, 0, 78, rest)
+                .ok();
+        assertEquals(FsRequest.SET_FLAGS | FsRequest.SET_PROJECT | FsRequest.KEEP_DIR_SYNC, recorder.last.valid);
+        assertEquals(FS_APPEND_FL, recorder.last.newAttributes.flags);
+        assertEquals(78, recorder.last.newAttributes.project);
+    }
+
+    @Test
+    void otherCommandsAndSizesAreRefused() {
+        assertEquals(-Errno.ENOTTY, ioctl(0x5401, 0, 60).error());
+        assertEquals(-Errno.EINVAL, ioctl(FS_IOC_GETFLAGS, 0, 2).error());
+        assertEquals(-Errno.EINVAL, ioctl(FS_IOC_FSGETXATTR, 0, 1 << 30).error());
+        assertEquals(-Errno.EINVAL, ioctl(FS_IOC_SETFLAGS, 8, 0, 1).error());
+        assertEquals(
+                -Errno.EINVAL, ioctl(FS_IOC_FSSETXATTR, 20, 0, new byte[20]).error());
+        assertEquals(-Errno.EOPNOTSUPP, ioctl(FS_IOC_SETFLAGS, 4, 0, 4).error());
+        byte[] rest = new byte[24];
+        assertEquals(
+                -Errno.EOPNOTSUPP,
+                ioctl(FS_IOC_FSSETXATTR, FSXATTR_SIZE, 0, 0x8000, rest).error());
+    }
+
     // --- extended attributes
 
     @Test
@@ -700,6 +754,7 @@ class FuseDecoderTest {
         private long dataBytes;
         private int submitted;
         private boolean pending;
+        private Consumer<FsAttributes> attributes = a -> {};
 
         FuseTestClient client(FuseOptions options) {
             return client(options, ROOT_INODE);
@@ -729,6 +784,7 @@ class FuseDecoderTest {
         private void record(FsRequest r) {
             submitted++;
             last = r;
+            attributes.accept(r.attributes);
             if (r.operation == FsOp.FORGET) {
                 forgotten.add(r.inode + "x" + r.count);
                 return;
