@@ -80,8 +80,8 @@ final class InodeFlags {
         int project = newProject(r, inode);
         boolean staysImmutable = (inode.flags & flags & Items.FLAG_IMMUTABLE) != 0;
         boolean changes = flags != inode.flags || project != inode.projectId;
-        boolean leavesQuota = project != inode.projectId
-                && (Items.isQuotaProject(project) || Items.isQuotaProject(inode.projectId));
+        boolean leavesQuota =
+                project != inode.projectId && (Items.isQuotaProject(project) || Items.isQuotaProject(inode.projectId));
         return (staysImmutable && changes) || leavesQuota ? -Errno.EPERM : BlobStore.OK;
     }
 

@@ -186,15 +186,16 @@ class InodeFlagsTest {
 
     @Test
     void theProjectOfAQuotaIsNobodysToChange() {
-        inode(dir).projectId = 1 << 31;
-        inode(dir).flags |= Items.FLAG_PROJECT_INHERIT;
+        fixture.setQuota(dir, 1 << 20, 0);
+        int project = inode(dir).projectId;
+        assertTrue(Items.isQuotaProject(project));
         assertEquals(0, client.getattr(dir).project);
         assertEquals(0, client.getattr(dir).flags);
         assertEquals(0, setProject(dir, FS_NODUMP_FL, 0));
-        assertEquals(1 << 31, inode(dir).projectId);
+        assertEquals(project, inode(dir).projectId);
         assertTrue((inode(dir).flags & Items.FLAG_PROJECT_INHERIT) != 0);
         refused(setProject(dir, 0, 8));
-        refused(setProject(dir, 0, (1 << 31) + 1));
-        refused(setProject(file, 0, 1 << 31));
+        refused(setProject(dir, 0, project + 1));
+        refused(setProject(client.create(ROOT, "outside"), 0, project));
     }
 }
