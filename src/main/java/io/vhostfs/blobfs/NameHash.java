@@ -9,6 +9,9 @@ import io.vhostfs.memory.Memory;
  * rounds. Immutable; any thread.
  */
 final class NameHash {
+    /** The 3 of SipHash-1-3: rounds without input behind the last word. */
+    private static final int FINAL_ROUNDS = 3;
+
     private final long key0;
     private final long key1;
 
@@ -32,9 +35,16 @@ final class NameHash {
         long v1 = key1 ^ 0x646f72616e646f6dL;
         long v2 = key0 ^ 0x6c7967656e657261L;
         long v3 = key1 ^ 0x7465646279746573L;
-        int words = length >>> 3;
-        for (int i = 0; i <= words; i++) {
-            long m = i < words ? Memory.getLong(address + 8L * i) : lastWord(address + 8L * words, length);
+        int last = length >>> 3;
+        for (int i = 0; i <= last + FINAL_ROUNDS; i++) {
+            long m = 0;
+            if (i < last) {
+                m = Memory.getLong(address + 8L * i);
+            } else if (i == last) {
+                m = lastWord(address + 8L * last, length);
+            } else if (i == last + 1) {
+                v2 ^= 0xff;
+            }
             v3 ^= m;
             v0 += v1;
             v1 = Long.rotateLeft(v1, 13) ^ v0;
@@ -47,19 +57,6 @@ final class NameHash {
             v1 = Long.rotateLeft(v1, 17) ^ v2;
             v2 = Long.rotateLeft(v2, 32);
             v0 ^= m;
-        }
-        v2 ^= 0xff;
-        for (int i = 0; i < 3; i++) {
-            v0 += v1;
-            v1 = Long.rotateLeft(v1, 13) ^ v0;
-            v0 = Long.rotateLeft(v0, 32);
-            v2 += v3;
-            v3 = Long.rotateLeft(v3, 16) ^ v2;
-            v0 += v3;
-            v3 = Long.rotateLeft(v3, 21) ^ v0;
-            v2 += v1;
-            v1 = Long.rotateLeft(v1, 17) ^ v2;
-            v2 = Long.rotateLeft(v2, 32);
         }
         return v0 ^ v1 ^ v2 ^ v3;
     }

@@ -144,4 +144,16 @@ final class LogRecord {
         }
         return entries == entryCount(record) ? null : "has a wrong count of entries";
     }
+
+    interface EntryVisitor {
+        void entry(int type, long entry, int length);
+    }
+
+    /** Hands out the entries of a record that was read. */
+    static void forEach(long record, EntryVisitor visitor) {
+        int length = length(record);
+        for (int at = HEADER_SIZE; at < length; at += entrySize(record + at, length - at)) {
+            visitor.entry(Memory.getInt(record + at), record + at, Memory.getInt(record + at + ENTRY_LENGTH_OFFSET));
+        }
+    }
 }

@@ -3,7 +3,6 @@ package io.vhostfs.blobstore;
 import io.vhostfs.bdev.BlockDeviceException;
 import io.vhostfs.bdev.BlockingIo;
 import io.vhostfs.memory.Crc32c;
-import io.vhostfs.memory.Memory;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeMap;
@@ -19,7 +18,7 @@ final class LogSalvage {
     /** A valid record: the block of the ring where it starts, and what its header says. */
     record Entry(long place, long sequence, int blocks, int chain, int crc, long lastGroup) {}
 
-    private final BlockingIo io;
+    private final LogRing ring;
     private final Superblock superblock;
     private final long totalBlocks;
     private final Crc32c crc32c = new Crc32c();
@@ -30,7 +29,7 @@ final class LogSalvage {
     private @Nullable String gap;
 
     LogSalvage(BlockingIo io, Superblock superblock, long totalBlocks, StoreMemory memory) {
-        this.io = io;
+        ring = new LogRing(io, superblock);
         this.superblock = superblock;
         this.totalBlocks = totalBlocks;
         recordBytes = Log.recordBytes(superblock.logBlocks());
@@ -76,17 +75,7 @@ final class LogSalvage {
 
     private boolean readRing(long place, int blocks) {
         try {
-            int first = (int) Math.min(blocks, superblock.logBlocks() - place);
-            io.read(
-                    (superblock.logStart() + place) * BlobStore.BLOCK_SIZE,
-                    buffer,
-                    (long) first * BlobStore.BLOCK_SIZE);
-            if (first < blocks) {
-                io.read(
-                        superblock.logStart() * BlobStore.BLOCK_SIZE,
-                        buffer + (long) first * BlobStore.BLOCK_SIZE,
-                        (long) (blocks - first) * BlobStore.BLOCK_SIZE);
-            }
+            ring.read(place, buffer, blocks);
             return true;
         } catch (BlockDeviceException e) {
             return false;
@@ -113,8 +102,8 @@ final class LogSalvage {
             entry = records.get(sequence);
         }
         if (sequence <= lastSequence()) {
-            gap = "the log record at block " + (superblock.logStart() + place) + " is damaged: of the records from "
-                    + sequence + " to " + lastSequence() + " nothing is used";
+            gap = "the log record at block " + ring.block(place) + " is damaged: of the records from " + sequence
+                    + " to " + lastSequence() + " nothing is used";
         }
         return run;
     }
@@ -152,23 +141,8 @@ final class LogSalvage {
         if (!readRing(entry.place, entry.blocks) || !LogRecord.hasValidChecksum(buffer, crc32c)) {
             throw new StoreException(
                     StoreException.Kind.IO,
-                    "the log record at block " + (superblock.logStart() + entry.place) + " was whole a moment ago");
+                    "the log record at block " + ring.block(entry.place) + " was whole a moment ago");
         }
         return buffer;
-    }
-
-    interface EntryVisitor {
-        void entry(int type, long entry, int length);
-    }
-
-    /** Hands out the entries of a record that was read. */
-    static void forEach(long record, EntryVisitor visitor) {
-        int length = LogRecord.length(record);
-        for (int at = LogRecord.HEADER_SIZE; at < length; at += LogRecord.entrySize(record + at, length - at)) {
-            visitor.entry(
-                    Memory.getInt(record + at),
-                    record + at,
-                    Memory.getInt(record + at + LogRecord.ENTRY_LENGTH_OFFSET));
-        }
     }
 }

@@ -234,6 +234,7 @@ final class Recovery {
         private final BlobStore store;
         private final Superblock superblock;
         private final BlockingIo io;
+        private final LogRing ring;
         private final Crc32c crc32c;
         private final long record;
         private final int recordBytes;
@@ -249,6 +250,7 @@ final class Recovery {
             this.store = store;
             this.superblock = superblock;
             this.io = io;
+            ring = new LogRing(io, superblock);
             this.crc32c = crc32c;
             recordBytes = Log.recordBytes(superblock.logBlocks());
             record = memory.allocate(recordBytes);
@@ -291,7 +293,7 @@ final class Recovery {
             long limit = Math.min(end + (long) RECORDS_SEARCHED * chunk, ringEnd);
             for (long at = end; at < limit; at += chunk) {
                 int blocks = (int) Math.min(chunk, limit - at);
-                readRing(at, record, blocks);
+                ring.read(at, record, blocks);
                 for (int i = 0; i < blocks; i++) {
                     if (at + i > end && isLater(record + (long) i * BlobStore.BLOCK_SIZE, sequence)) {
                         if (follows(at + i, sequence, slot)) {
@@ -299,7 +301,7 @@ final class Recovery {
                                     end,
                                     "is damaged, though a later one is there: changes that were committed are lost");
                         }
-                        readRing(at, record, blocks);
+                        ring.read(at, record, blocks);
                     }
                 }
             }
@@ -312,19 +314,19 @@ final class Recovery {
         }
 
         private boolean follows(long position, long sequence, RootSlot slot) {
-            readRing(position, record, 1);
+            ring.read(position, record, 1);
             return isLater(record, sequence)
                     && read(position, LogRecord.sequence(record), LogRecord.chain(record), slot);
         }
 
         /** Whether a crash tore the record behind the last valid one cannot be told from damage: it is worth a word. */
         private void noteTornRecord(long end, long sequence) {
-            readRing(end, record, 1);
+            ring.read(end, record, 1);
             if (Memory.getInt(record) == LogRecord.MAGIC
                     && Memory.getLong(record + LogRecord.UUID_OFFSET)
                             == superblock.uuid().getMostSignificantBits()
                     && LogRecord.sequence(record) == sequence) {
-                String text = "the log ends with an incomplete record at block " + ringBlock(end)
+                String text = "the log ends with an incomplete record at block " + ring.block(end)
                         + ", as a crash in the middle of its write leaves it; what it held was not yet promised to last";
                 store.noteTornRecord(text);
                 LOG.info("{}: {}", device.name(), text);
@@ -355,7 +357,7 @@ final class Recovery {
             if (position - slot.logPosition >= superblock.logBlocks()) {
                 return false;
             }
-            readRing(position, record, 1);
+            ring.read(position, record, 1);
             if (!LogRecord.isHeaderOf(record, superblock.uuid(), sequence, chain, recordBytes)) {
                 return false;
             }
@@ -364,7 +366,7 @@ final class Recovery {
                 return false;
             }
             if (blocks > 1) {
-                readRing(position + 1, record + BlobStore.BLOCK_SIZE, blocks - 1);
+                ring.read(position + 1, record + BlobStore.BLOCK_SIZE, blocks - 1);
             }
             if (!LogRecord.hasValidChecksum(record, crc32c)) {
                 return false;
@@ -378,55 +380,28 @@ final class Recovery {
 
         private StoreException damaged(long position, String error) {
             return new StoreException(
-                    Kind.DAMAGED, device.name() + ": the log record at block " + ringBlock(position) + " " + error);
-        }
-
-        private long ringBlock(long position) {
-            return superblock.logStart() + position % superblock.logBlocks();
-        }
-
-        private void readRing(long position, long address, int blocks) {
-            long place = position % superblock.logBlocks();
-            int first = (int) Math.min(blocks, superblock.logBlocks() - place);
-            io.read(
-                    (superblock.logStart() + place) * BlobStore.BLOCK_SIZE,
-                    address,
-                    (long) first * BlobStore.BLOCK_SIZE);
-            if (first < blocks) {
-                io.read(
-                        superblock.logStart() * BlobStore.BLOCK_SIZE,
-                        address + (long) first * BlobStore.BLOCK_SIZE,
-                        (long) (blocks - first) * BlobStore.BLOCK_SIZE);
-            }
+                    Kind.DAMAGED, device.name() + ": the log record at block " + ring.block(position) + " " + error);
         }
 
         private void reserveUsed() {
-            int length = LogRecord.length(record);
-            for (int at = LogRecord.HEADER_SIZE; at < length; at += LogRecord.entrySize(record + at, length - at)) {
-                if (Memory.getInt(record + at) == LogRecord.USED) {
-                    store.space()
-                            .markBusy(
-                                    Memory.getLong(record + at + LogRecord.ENTRY_K0_OFFSET),
-                                    Memory.getInt(record + at + LogRecord.ENTRY_LENGTH_OFFSET));
+            LogRecord.forEach(record, (type, entry, length) -> {
+                if (type == LogRecord.USED) {
+                    store.space().markBusy(Memory.getLong(entry + LogRecord.ENTRY_K0_OFFSET), length);
                 }
-            }
+            });
         }
 
         private void applyEntries(long position) {
-            int length = LogRecord.length(record);
-            for (int at = LogRecord.HEADER_SIZE; at < length; at += LogRecord.entrySize(record + at, length - at)) {
-                try {
-                    applyEntry(record + at);
-                } catch (IllegalStateException e) {
-                    throw damaged(position, "contradicts what it follows: " + e.getMessage());
-                }
+            try {
+                LogRecord.forEach(record, this::applyEntry);
+            } catch (IllegalStateException e) {
+                throw damaged(position, "contradicts what it follows: " + e.getMessage());
             }
         }
 
-        private void applyEntry(long entry) {
+        private void applyEntry(int type, long entry, int length) {
             long k0 = Memory.getLong(entry + LogRecord.ENTRY_K0_OFFSET);
-            int length = Memory.getInt(entry + LogRecord.ENTRY_LENGTH_OFFSET);
-            switch (Memory.getInt(entry)) {
+            switch (type) {
                 case LogRecord.PUT -> {
                     long k1 = Memory.getLong(entry + LogRecord.ENTRY_K1_OFFSET);
                     prepare(k0, k1, length);

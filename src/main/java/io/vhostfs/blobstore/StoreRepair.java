@@ -206,7 +206,7 @@ final class StoreRepair {
         markKept(store);
         List<LogSalvage.Entry> records = root == null ? log.selectNewest() : log.select(root);
         for (LogSalvage.Entry record : records) {
-            LogSalvage.forEach(log.read(record), (type, entry, length) -> {
+            LogRecord.forEach(log.read(record), (type, entry, length) -> {
                 if (type == LogRecord.USED) {
                     store.space().markBusy(Memory.getLong(entry + LogRecord.ENTRY_K0_OFFSET), length);
                 }
@@ -332,7 +332,7 @@ final class StoreRepair {
     private void applyLog(
             BlobStore store, RootSlot start, List<LogSalvage.Entry> records, LogSalvage log, StoreEditor editor) {
         for (LogSalvage.Entry record : records) {
-            LogSalvage.forEach(log.read(record), (type, entry, length) -> {
+            LogRecord.forEach(log.read(record), (type, entry, length) -> {
                 long k0 = Memory.getLong(entry + LogRecord.ENTRY_K0_OFFSET);
                 if (type == LogRecord.PUT) {
                     long value = entry + LogRecord.KEY_ENTRY_SIZE;

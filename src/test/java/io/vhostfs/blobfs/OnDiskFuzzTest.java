@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.code_intelligence.jazzer.api.FuzzedDataProvider;
 import com.code_intelligence.jazzer.junit.FuzzTest;
+import io.vhostfs.FuzzSource;
 import io.vhostfs.bdev.ImageDevice;
 import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.blobstore.RepairReporter;
@@ -82,54 +83,6 @@ class OnDiskFuzzTest {
 
     private static final Image IMAGE = new Image();
 
-    /** Where the choices come from: a fuzzer or a seed. */
-    interface Source {
-        int number(int min, int max);
-
-        long any();
-
-        boolean hasMore();
-
-        static Source of(FuzzedDataProvider data) {
-            return new Source() {
-                @Override
-                public int number(int min, int max) {
-                    return data.consumeInt(min, max);
-                }
-
-                @Override
-                public long any() {
-                    return data.consumeLong();
-                }
-
-                @Override
-                public boolean hasMore() {
-                    return data.remainingBytes() > 0;
-                }
-            };
-        }
-
-        static Source of(Random random) {
-            int[] left = {random.nextInt(1, MAX_MUTATIONS)};
-            return new Source() {
-                @Override
-                public int number(int min, int max) {
-                    return random.nextInt(min, max + 1);
-                }
-
-                @Override
-                public long any() {
-                    return random.nextLong();
-                }
-
-                @Override
-                public boolean hasMore() {
-                    return left[0]-- > 0;
-                }
-            };
-        }
-    }
-
     /** A small file system with everything in it, and where its structures are. */
     private static final class Image {
         final ImageDevice device;
@@ -157,7 +110,7 @@ class OnDiskFuzzTest {
 
     @FuzzTest
     void anyDeviceIsAnswered(FuzzedDataProvider data) {
-        drive(Source.of(data));
+        drive(FuzzSource.of(data));
     }
 
     /** The same, from seeds, for runs without a fuzzer. */
@@ -167,7 +120,8 @@ class OnDiskFuzzTest {
         AssertionError failures = new AssertionError("some seeds fail");
         for (int seed = 0; seed < SEEDS && failures.getSuppressed().length < MAX_FAILURES; seed++) {
             try {
-                drive(Source.of(new Random(seed)));
+                Random random = new Random(seed);
+                drive(FuzzSource.of(random, random.nextInt(1, MAX_MUTATIONS)));
             } catch (RuntimeException | Error e) {
                 failures.addSuppressed(new AssertionError("seed " + seed, e));
             }
@@ -181,7 +135,7 @@ class OnDiskFuzzTest {
                         + " with problems");
     }
 
-    private void drive(Source source) {
+    private void drive(FuzzSource source) {
         try {
             for (int i = 0; i < MAX_MUTATIONS && source.hasMore(); i++) {
                 mutate(source);
@@ -203,7 +157,7 @@ class OnDiskFuzzTest {
 
     // --- what is changed
 
-    private static void mutate(Source source) {
+    private static void mutate(FuzzSource source) {
         DiskEditor editor = IMAGE.editor;
         switch (source.number(0, 9)) {
             case 0 -> spoil(source, source.number(0, 5), 0, source.number(0, 20) == 0 ? 4095 : 180);
@@ -225,15 +179,15 @@ class OnDiskFuzzTest {
         }
     }
 
-    private static long pick(Source source, List<Long> blocks) {
+    private static long pick(FuzzSource source, List<Long> blocks) {
         return blocks.get(source.number(0, blocks.size() - 1));
     }
 
-    private static void spoil(Source source, long block, int from, int count) {
+    private static void spoil(FuzzSource source, long block, int from, int count) {
         spoilAt(source, (int) block * ImageDevice.BLOCK + from + source.number(0, count));
     }
 
-    private static void spoilAt(Source source, int offset) {
+    private static void spoilAt(FuzzSource source, int offset) {
         int width = 1 << source.number(0, 3);
         int at = source.number(0, 2) == 0 ? offset : offset & -width;
         long value = source.number(0, 3) == 0 ? source.any() : INTERESTING[source.number(0, INTERESTING.length - 1)];
@@ -296,7 +250,7 @@ class OnDiskFuzzTest {
         repaired++;
     }
 
-    private void mountAndUse(Source source) {
+    private void mountAndUse(FuzzSource source) {
         FsFixture fixture;
         try {
             fixture = FsFixture.mounted(IMAGE.device);
@@ -318,7 +272,7 @@ class OnDiskFuzzTest {
     private record Found(long directory, FsTestClient.Entry entry) {}
 
     /** Reads all that can be found, and changes it; every answer is good. */
-    private static void use(FsTestClient client, Source source) {
+    private static void use(FsTestClient client, FuzzSource source) {
         Deque<Long> directories = new ArrayDeque<>(List.of(FileSystem.ROOT_INODE));
         Set<Long> seen = new HashSet<>();
         List<Found> all = new ArrayList<>();

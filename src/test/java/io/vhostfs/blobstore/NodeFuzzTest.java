@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.code_intelligence.jazzer.api.FuzzedDataProvider;
 import com.code_intelligence.jazzer.junit.FuzzTest;
+import io.vhostfs.FuzzSource;
 import io.vhostfs.memory.Memory;
 import java.lang.foreign.Arena;
 import java.util.Random;
@@ -27,13 +28,6 @@ class NodeFuzzTest {
     private final Node nodes = new Node(7, scratch);
     private int accepted;
 
-    /** Where the choices come from: a fuzzer or a seed. */
-    private interface Source {
-        int number(int min, int max);
-
-        long any();
-    }
-
     @AfterEach
     void free() {
         arena.close();
@@ -41,40 +35,19 @@ class NodeFuzzTest {
 
     @FuzzTest
     void whatIsAcceptedStaysWithinItsNode(FuzzedDataProvider data) {
-        drive(new Source() {
-            @Override
-            public int number(int min, int max) {
-                return data.consumeInt(min, max);
-            }
-
-            @Override
-            public long any() {
-                return data.consumeLong();
-            }
-        });
+        drive(FuzzSource.of(data));
     }
 
     /** The same, from seeds, for runs without a fuzzer. */
     @Test
     void whatIsAcceptedStaysWithinItsNodeForManySeeds() {
         for (int seed = 0; seed < 20_000; seed++) {
-            Random random = new Random(seed);
-            drive(new Source() {
-                @Override
-                public int number(int min, int max) {
-                    return random.nextInt(min, max + 1);
-                }
-
-                @Override
-                public long any() {
-                    return random.nextLong();
-                }
-            });
+            drive(FuzzSource.of(new Random(seed), 0));
         }
         assertTrue(accepted > 2000 && accepted < 18_000, "" + accepted);
     }
 
-    private void drive(Source source) {
+    private void drive(FuzzSource source) {
         for (long at = 0; at < 3L * Node.SIZE + 4 * GUARD; at += 8) {
             Memory.putLong(area + at, 0xa5a5a5a5a5a5a5a5L);
         }
@@ -112,7 +85,7 @@ class NodeFuzzTest {
         checkGuards();
     }
 
-    private void spoil(Source source) {
+    private void spoil(FuzzSource source) {
         int at = source.number(0, 1) == 0 ? source.number(32, 39) : source.number(64, 64 + 24 * 32);
         switch (source.number(0, 3)) {
             case 0 -> Memory.putByte(node + at, (byte) source.any());
@@ -123,7 +96,7 @@ class NodeFuzzTest {
         }
     }
 
-    private void changeLeaf(Source source) {
+    private void changeLeaf(FuzzSource source) {
         int count = Node.count(node);
         int slot = count == 0 ? 0 : source.number(0, count - 1);
         int length = source.number(0, source.number(0, 3) == 0 ? BlobStore.MAX_VALUE_BYTES : 100);
@@ -165,7 +138,7 @@ class NodeFuzzTest {
         }
     }
 
-    private void changeInner(Source source) {
+    private void changeInner(FuzzSource source) {
         int count = Node.count(node);
         int slot = source.number(0, count - 1);
         switch (source.number(0, 4)) {

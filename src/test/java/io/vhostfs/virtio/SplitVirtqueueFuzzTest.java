@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.code_intelligence.jazzer.api.FuzzedDataProvider;
 import com.code_intelligence.jazzer.junit.FuzzTest;
+import io.vhostfs.FuzzSource;
 import io.vhostfs.memory.Iovecs;
 import io.vhostfs.memory.Memory;
 import java.util.ArrayDeque;
@@ -23,15 +24,6 @@ class SplitVirtqueueFuzzTest {
     private final GuestRam ram = new GuestRam(RAM_BYTES);
     private int chains;
 
-    /** Where the bytes come from: a fuzzer or a seed. */
-    private interface Source {
-        int number(int min, int max);
-
-        long any();
-
-        boolean hasMore();
-    }
-
     @AfterEach
     void free() {
         ram.close();
@@ -39,50 +31,19 @@ class SplitVirtqueueFuzzTest {
 
     @FuzzTest
     void handsOutNothingOutsideGuestMemory(FuzzedDataProvider data) {
-        drive(new Source() {
-            @Override
-            public int number(int min, int max) {
-                return data.consumeInt(min, max);
-            }
-
-            @Override
-            public long any() {
-                return data.consumeLong();
-            }
-
-            @Override
-            public boolean hasMore() {
-                return data.remainingBytes() > 0;
-            }
-        });
+        drive(FuzzSource.of(data));
     }
 
     /** The same, from seeds, for runs without a fuzzer. */
     @Test
     void handsOutNothingOutsideGuestMemoryForManySeeds() {
         for (int seed = 0; seed < 3000; seed++) {
-            Random random = new Random(seed);
-            drive(new Source() {
-                @Override
-                public int number(int min, int max) {
-                    return random.nextInt(min, max + 1);
-                }
-
-                @Override
-                public long any() {
-                    return random.nextLong();
-                }
-
-                @Override
-                public boolean hasMore() {
-                    return true;
-                }
-            });
+            drive(FuzzSource.of(new Random(seed), MAX_STEPS));
         }
         assertTrue(chains > 3000, "chains: " + chains);
     }
 
-    private void drive(Source source) {
+    private void drive(FuzzSource source) {
         Memory.zero(ram.address(), RAM_BYTES);
         boolean eventIdx = source.number(0, 1) == 1;
         VirtioDriver driver = new VirtioDriver(ram.address(), GUEST, RAM_BYTES, SIZE, eventIdx);
@@ -132,7 +93,7 @@ class SplitVirtqueueFuzzTest {
     }
 
     /** Mostly with plausible numbers. */
-    private void spoilDescriptor(VirtioDriver driver, Source source) {
+    private void spoilDescriptor(VirtioDriver driver, FuzzSource source) {
         long at = descriptor(driver, source.number(0, 3 * SIZE - 1));
         long address = GUEST + source.number(0, RAM_BYTES - 256);
         int length = 16 * source.number(1, 8);
