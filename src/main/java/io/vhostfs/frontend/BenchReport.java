@@ -3,6 +3,7 @@ package io.vhostfs.frontend;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.function.ToDoubleFunction;
 
 /**
  * What a benchmark found, as a table to read, as tab-separated values, or as JSON. Immutable; any thread.
@@ -18,6 +19,26 @@ public record BenchReport(List<String> targets, List<Result> results, List<Long>
      * @param samples per target, medians over the repetitions
      */
     public record Result(BenchWorkload workload, List<BenchSample> samples) {}
+
+    /** A figure for programs. */
+    private record Column(String name, String format, ToDoubleFunction<BenchSample> figure) {
+        String of(BenchSample sample) {
+            return String.format(Locale.ROOT, format, figure.applyAsDouble(sample));
+        }
+    }
+
+    private static final List<Column> COLUMNS = List.of(
+            new Column("ops_per_s", "%.1f", BenchSample::opsPerSecond),
+            new Column("p50_ns", "%.0f", BenchSample::p50Ns),
+            new Column("p90_ns", "%.0f", BenchSample::p90Ns),
+            new Column("p99_ns", "%.0f", BenchSample::p99Ns),
+            new Column("p999_ns", "%.0f", BenchSample::p999Ns),
+            new Column("max_ns", "%.0f", BenchSample::maxNs),
+            new Column("all_ops_per_s", "%.1f", BenchSample::allOpsPerSecond),
+            new Column("ops_per_cpu_s", "%.1f", BenchSample::opsPerCpuSecond),
+            new Column("all_p99_ns", "%.0f", BenchSample::allP99Ns),
+            new Column("all_p999_ns", "%.0f", BenchSample::allP999Ns),
+            new Column("all_max_ns", "%.0f", BenchSample::allMaxNs));
 
     private static final String EXPLANATION =
             """
@@ -78,64 +99,44 @@ public record BenchReport(List<String> targets, List<Result> results, List<Long>
 
     /** One line per workload and target, a header line first; latencies in nanoseconds. */
     public String tsv() {
-        List<String> lines = new ArrayList<>();
-        lines.add(
-                "workload\ttarget\tops_per_s\tp50_ns\tp90_ns\tp99_ns\tp999_ns\tmax_ns\tall_ops_per_s\tops_per_cpu_s\tall_p99_ns\tall_p999_ns"
-                        + "\tall_max_ns");
-        for (Result result : results) {
-            for (int i = 0; i < targets.size(); i++) {
-                BenchSample s = result.samples().get(i);
-                lines.add(String.format(
-                        Locale.ROOT,
-                        "%s\t%s\t%.1f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.1f\t%.1f\t%.0f\t%.0f\t%.0f",
-                        result.workload().id(),
-                        targets.get(i),
-                        s.opsPerSecond(),
-                        s.p50Ns(),
-                        s.p90Ns(),
-                        s.p99Ns(),
-                        s.p999Ns(),
-                        s.maxNs(),
-                        s.allOpsPerSecond(),
-                        s.opsPerCpuSecond(),
-                        s.allP99Ns(),
-                        s.allP999Ns(),
-                        s.allMaxNs()));
-            }
-        }
-        return String.join("\n", lines) + "\n";
+        StringBuilder out = new StringBuilder("workload\ttarget");
+        COLUMNS.forEach(column -> out.append('\t').append(column.name));
+        forEachSample((workload, target, sample) -> {
+            out.append('\n').append(workload.id()).append('\t').append(target);
+            COLUMNS.forEach(column -> out.append('\t').append(column.of(sample)));
+        });
+        return out.append('\n').toString();
     }
 
     /** The same as an array of objects; names of targets must not need escaping. */
     public String json() {
         List<String> objects = new ArrayList<>();
+        forEachSample((workload, target, sample) -> {
+            StringBuilder object = new StringBuilder(String.format(
+                    Locale.ROOT,
+                    "  {\"workload\":\"%s\",\"queue_depth\":%d,\"block_bytes\":%d,\"target\":\"%s\"",
+                    workload.name(),
+                    workload.queueDepth(),
+                    workload.blockBytes(),
+                    target));
+            COLUMNS.forEach(column ->
+                    object.append(",\"").append(column.name).append("\":").append(column.of(sample)));
+            objects.add(object.append('}').toString());
+        });
+        return "[\n" + String.join(",\n", objects) + "\n]\n";
+    }
+
+    private interface SampleVisitor {
+        void sample(BenchWorkload workload, String target, BenchSample sample);
+    }
+
+    private void forEachSample(SampleVisitor visitor) {
         for (Result result : results) {
             for (int i = 0; i < targets.size(); i++) {
-                BenchSample s = result.samples().get(i);
-                objects.add(String.format(
-                        Locale.ROOT,
-                        "  {\"workload\":\"%s\",\"queue_depth\":%d,\"block_bytes\":%d,\"target\":\"%s\","
-                                + "\"ops_per_s\":%.1f,\"p50_ns\":%.0f,\"p90_ns\":%.0f,\"p99_ns\":%.0f,\"p999_ns\":%.0f,"
-                                + "\"max_ns\":%.0f,\"all_ops_per_s\":%.1f,\"ops_per_cpu_s\":%.1f,"
-                                + "\"all_p99_ns\":%.0f,\"all_p999_ns\":%.0f,\"all_max_ns\":%.0f}",
-                        result.workload().name(),
-                        result.workload().queueDepth(),
-                        result.workload().blockBytes(),
-                        targets.get(i),
-                        s.opsPerSecond(),
-                        s.p50Ns(),
-                        s.p90Ns(),
-                        s.p99Ns(),
-                        s.p999Ns(),
-                        s.maxNs(),
-                        s.allOpsPerSecond(),
-                        s.opsPerCpuSecond(),
-                        s.allP99Ns(),
-                        s.allP999Ns(),
-                        s.allMaxNs()));
+                visitor.sample(
+                        result.workload(), targets.get(i), result.samples().get(i));
             }
         }
-        return "[\n" + String.join(",\n", objects) + "\n]\n";
     }
 
     private static double mebibytesPerSecond(BenchWorkload workload, BenchSample sample) {
