@@ -7,7 +7,8 @@ import java.util.List;
  * The memory of this process that devices may transfer from and to: hugepage memory and guests' regions.
  *
  * <p>Invariant: every listener has been told of every region here, and of none that is not; regions do not overlap. Whoever
- * removes a region makes sure that nobody uses it any more, and removes it before it is unmapped. Any thread; control paths.
+ * removes a region makes sure that nobody uses it any more, and removes it before it is unmapped; who cannot be sure retires
+ * it. Any thread; control paths.
  */
 public final class DmaRegions {
     /** Who wants to know which memory there is. Called under the registry's lock; must not call back. */
@@ -15,6 +16,9 @@ public final class DmaRegions {
         void onRegionAdded(long address, long lengthBytes);
 
         void onRegionRemoved(long address, long lengthBytes);
+
+        /** As {@link #onRegionRemoved}, but transfers may still be under way: these may go on. */
+        void onRegionRetired(long address, long lengthBytes);
     }
 
     private record Region(long address, long lengthBytes) {}
@@ -40,6 +44,20 @@ public final class DmaRegions {
             if (REGIONS.remove(new Region(address, lengthBytes))) {
                 for (Listener listener : LISTENERS) {
                     listener.onRegionRemoved(address, lengthBytes);
+                }
+            }
+        }
+    }
+
+    /**
+     * As {@link #remove}, of a region that something may still be transferred from or to: nothing new is, and devices keep its
+     * pages until that has ended.
+     */
+    public static void retire(long address, long lengthBytes) {
+        synchronized (LOCK) {
+            if (REGIONS.remove(new Region(address, lengthBytes))) {
+                for (Listener listener : LISTENERS) {
+                    listener.onRegionRetired(address, lengthBytes);
                 }
             }
         }

@@ -12,7 +12,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Invariant: an IOVA that {@link #translate} returns lies, with the whole length asked for, inside one mapped region. A
  * region that cannot be mapped is left out, with a warning; what lies in it has to be copied. Regions come and go on any
- * thread, translation happens on reactors: each change makes a new table, and a region goes only when nobody uses it.
+ * thread, translation happens on reactors: each change makes a new table, and a region is unmapped only when nobody uses it.
  */
 public final class DmaSpace implements DmaRegions.Listener, AutoCloseable {
     public static final long NOT_MAPPED = -1;
@@ -49,6 +49,8 @@ public final class DmaSpace implements DmaRegions.Listener, AutoCloseable {
     private final String name;
     private final DmaMapper mapper;
     private final List<Mapping> mappings = new ArrayList<>();
+    private final List<Mapping> retired = new ArrayList<>();
+    private volatile int retirements;
     private volatile long unmappedBytes;
     private volatile int lastErrno;
 
@@ -136,12 +138,40 @@ public final class DmaSpace implements DmaRegions.Listener, AutoCloseable {
         unmappedBytes -= lengthBytes;
     }
 
+    @Override
+    public synchronized void onRegionRetired(long address, long lengthBytes) {
+        for (int i = 0; i < mappings.size(); i++) {
+            if (mappings.get(i).address == address) {
+                retired.add(mappings.remove(i));
+                table = new Table(mappings);
+                retirements++;
+                return;
+            }
+        }
+        unmappedBytes -= lengthBytes;
+    }
+
+    /** Regions retired so far; those of them that are still mapped wait for {@link #releaseRetired}. */
+    public int retirements() {
+        return retirements;
+    }
+
+    /** Unmaps what was retired, if that were {@code known} regions: all transfers that began before have ended. */
+    public synchronized void releaseRetired(int known) {
+        if (known == retirements) {
+            retired.forEach(mapping -> mapper.unmap(mapping.iova, mapping.lengthBytes));
+            retired.clear();
+        }
+    }
+
     /** Unmaps all; no device may use it any more. */
     @Override
     public void close() {
         DmaRegions.unlisten(this);
         synchronized (this) {
             table = new Table(List.of());
+            mappings.addAll(retired);
+            retired.clear();
             mappings.forEach(mapping -> mapper.unmap(mapping.iova, mapping.lengthBytes));
             mappings.clear();
         }

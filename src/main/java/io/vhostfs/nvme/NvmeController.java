@@ -75,6 +75,7 @@ public final class NvmeController implements AutoCloseable {
     private final ConcurrentLinkedQueue<Long> aborts = new ConcurrentLinkedQueue<>();
     private final AtomicInteger loggedFailures = new AtomicInteger();
     private int resetsInVain;
+    private int releasedRetirements;
     private boolean released;
     private @Nullable Thread watcher;
     private @Nullable ControllerInfo info;
@@ -376,6 +377,7 @@ public final class NvmeController implements AutoCloseable {
             } else {
                 sendAborts();
                 handleEvents();
+                releaseRetiredMemory();
             }
             Memory.deliverFault();
         } catch (InternalError unmapped) {
@@ -397,6 +399,23 @@ public final class NvmeController implements AutoCloseable {
             return gone;
         } catch (InternalError unmapped) {
             return true;
+        }
+    }
+
+    /** Memory that must not be used any more stays mapped until what was under way to it has ended. */
+    private void releaseRetiredMemory() {
+        int retired = dma().retirements();
+        if (retired != releasedRetirements) {
+            boolean ended = true;
+            synchronized (attachLock) {
+                for (QueuePair pair : pairs) {
+                    ended &= pair.hasEndedAllSince(retired);
+                }
+            }
+            if (ended) {
+                dma().releaseRetired(retired);
+                releasedRetirements = retired;
+            }
         }
     }
 

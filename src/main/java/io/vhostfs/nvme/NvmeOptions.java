@@ -13,15 +13,18 @@ import java.util.concurrent.TimeUnit;
  */
 public record NvmeOptions(
         int queueEntries, int maxQueuePairs, long ioTimeoutNs, long adminTimeoutNs, boolean interrupts) {
-    /** A PRP list page, a command's copy and a completion for each: 1.1 MiB of a queue pair's memory. */
-    public static final int MAX_QUEUE_ENTRIES = 256;
+    /** A PRP list page, a command's copy and a completion for each: 4.2 MiB of a queue pair's memory. */
+    public static final int MAX_QUEUE_ENTRIES = 1024;
+
+    /** More than a drive needs to be busy; 1.1 MiB. */
+    public static final int DEFAULT_QUEUE_ENTRIES = 256;
 
     /** Each holds 4 MiB of memory; more reactors than this share. */
     public static final int MAX_QUEUE_PAIRS = 64;
 
     /** Linux's defaults. */
-    public static final NvmeOptions DEFAULT =
-            new NvmeOptions(MAX_QUEUE_ENTRIES, 16, TimeUnit.SECONDS.toNanos(30), TimeUnit.SECONDS.toNanos(60), false);
+    public static final NvmeOptions DEFAULT = new NvmeOptions(
+            DEFAULT_QUEUE_ENTRIES, 16, TimeUnit.SECONDS.toNanos(30), TimeUnit.SECONDS.toNanos(60), false);
 
     public NvmeOptions {
         if (queueEntries < 2 || queueEntries > MAX_QUEUE_ENTRIES || Integer.bitCount(queueEntries) != 1) {

@@ -49,7 +49,8 @@ public final class QueuePair {
     private static final int STOP = 1;
     private static final int RESUME = 2;
     private static final int DIE = 3;
-    private static final int ORDER_STEP = 4;
+    private static final int COUNT = 4;
+    private static final int ORDER_STEP = 8;
 
     private static final byte FREE = 0;
     private static final byte TAKEN = 1;
@@ -72,7 +73,12 @@ public final class QueuePair {
     private boolean running;
     private boolean dead;
     /** The last order that was obeyed. */
-    private int obeyed;
+    private volatile int obeyed;
+
+    /** Commands submitted so far, and at each slot how many there were before its own. */
+    private long submitted;
+
+    private final long[] submittedBefore;
 
     private int tick;
     private final int[] startedTick;
@@ -109,6 +115,13 @@ public final class QueuePair {
      */
     private volatile int order;
 
+    /** What {@link #hasEndedAllSince} was asked about, the answer when that is yes, and the commands submitted when it was asked. */
+    private volatile int askedEvent;
+
+    private volatile int endedEvent;
+    private int markedEvent;
+    private long submittedAtMark;
+
     private long zeroCopyBytes;
     private long bouncedBytes;
     private volatile boolean stopped = true;
@@ -124,6 +137,7 @@ public final class QueuePair {
         states = new byte[slots];
         freeSlots = new int[slots];
         startedTick = new int[slots];
+        submittedBefore = new long[slots];
         retries = new byte[slots];
         abortAsked = new boolean[slots];
         for (int i = 0; i < slots; i++) {
@@ -244,6 +258,7 @@ public final class QueuePair {
         assert states[slot] == TAKEN;
         states[slot] = ACTIVE;
         startedTick[slot] = tick;
+        submittedBefore[slot] = submitted++;
         retries[slot] = 0;
         abortAsked[slot] = false;
         Memory.putShort(command(slot) + NVME_SQE_CID, (short) slot);
@@ -452,10 +467,40 @@ public final class QueuePair {
                 }
                 case RESUME -> resume();
                 case DIE -> die();
+                case COUNT -> lookForOldCommands();
                 default -> throw new IllegalStateException("order " + wanted);
             }
             obeyed = wanted;
         }
+    }
+
+    /**
+     * Whether all commands have ended that were submitted before an event, numbered from 1; asked again and again until it is so.
+     * Under the controller's lock on who is attached.
+     */
+    boolean hasEndedAllSince(int event) {
+        if (reactor == null || endedEvent == event) {
+            return true;
+        }
+        if (order == obeyed) {
+            askedEvent = event;
+            give(COUNT);
+        }
+        return false;
+    }
+
+    private void lookForOldCommands() {
+        int event = askedEvent;
+        if (markedEvent != event) {
+            markedEvent = event;
+            submittedAtMark = submitted;
+        }
+        for (int slot = 0; slot < slots; slot++) {
+            if (states[slot] == ACTIVE && submittedBefore[slot] < submittedAtMark) {
+                return;
+            }
+        }
+        endedEvent = event;
     }
 
     boolean isAttached() {

@@ -23,6 +23,9 @@ public final class PciDevice {
 
     private static final Pattern ADDRESS = Pattern.compile("[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\\.[0-7]");
 
+    /** One path to a namespace that may have several: hidden, and used by the name without the path's controller. */
+    private static final Pattern NAMESPACE_PATH = Pattern.compile("(nvme\\d+)c\\d+(n\\d+)");
+
     private final Path root;
     private final String address;
 
@@ -77,6 +80,22 @@ public final class PciDevice {
         return linkName("iommu_group");
     }
 
+    /** Whether its group is one that VFIO made up in its unsafe mode. */
+    public boolean isWithoutIommu() {
+        return text("iommu_group/name").equals("vfio-noiommu");
+    }
+
+    /** Its file below {@code /dev/vfio/devices}; empty when the kernel gives it none. */
+    public String vfioDevice() {
+        try (Stream<Path> entries = Files.list(directory().resolve("vfio-dev"))) {
+            return entries.map(path -> path.getFileName().toString())
+                    .findFirst()
+                    .orElse("");
+        } catch (IOException e) {
+            return ""; // a kernel before 6.6, or one built without them
+        }
+    }
+
     /** NUMA node, or -1. */
     public int numaNode() {
         String text = text("numa_node");
@@ -92,13 +111,19 @@ public final class PciDevice {
         return "%04x:%04x".formatted(number("vendor"), number("device"));
     }
 
-    /** The kernel's block devices on it, as names below {@code /sys/block}. */
+    /**
+     * The kernel's block devices on it, as names below {@code /sys/block}; also one that the kernel reaches through another
+     * controller, too.
+     */
     public List<String> blockDevices() {
         try (Stream<Path> controllers = Files.list(directory().resolve("nvme"))) {
             return controllers
                     .flatMap(PciDevice::children)
-                    .map(path -> path.getFileName().toString())
+                    .map(path -> NAMESPACE_PATH
+                            .matcher(path.getFileName().toString())
+                            .replaceFirst("$1$2"))
                     .filter(name -> Files.exists(root.resolve("sys/block").resolve(name)))
+                    .distinct()
                     .sorted()
                     .toList();
         } catch (IOException e) {

@@ -1,6 +1,6 @@
 package io.vhostfs.vfio;
 
-/** Constants and layouts of linux/vfio.h and linux/pci_regs.h, under their C names. */
+/** Constants and layouts of linux/vfio.h, linux/iommufd.h and linux/pci_regs.h, under their C names. */
 final class VfioConstants {
     static final int VFIO_GET_API_VERSION = 0x3b64;
     static final int VFIO_CHECK_EXTENSION = 0x3b65;
@@ -15,6 +15,17 @@ final class VfioConstants {
     static final int VFIO_IOMMU_GET_INFO = 0x3b70;
     static final int VFIO_IOMMU_MAP_DMA = 0x3b71;
     static final int VFIO_IOMMU_UNMAP_DMA = 0x3b72;
+
+    static final int VFIO_DEVICE_BIND_IOMMUFD = 0x3b76;
+    static final int VFIO_DEVICE_ATTACH_IOMMUFD_PT = 0x3b77;
+    static final int IOMMU_IOAS_ALLOC = 0x3b81;
+    static final int IOMMU_IOAS_IOVA_RANGES = 0x3b84;
+    static final int IOMMU_IOAS_MAP = 0x3b85;
+    static final int IOMMU_IOAS_UNMAP = 0x3b86;
+
+    static final int IOMMU_IOAS_MAP_FIXED_IOVA = 1;
+    static final int IOMMU_IOAS_MAP_WRITEABLE = 2;
+    static final int IOMMU_IOAS_MAP_READABLE = 4;
 
     static final int VFIO_API_VERSION = 0;
     static final int VFIO_TYPE1v2_IOMMU = 3;
@@ -73,6 +84,35 @@ final class VfioConstants {
     static final int VFIO_IOMMU_TYPE1_DMA_UNMAP_SIZE = 24;
     static final int VFIO_IOMMU_TYPE1_DMA_UNMAP_IOVA_OFFSET = 8;
     static final int VFIO_IOMMU_TYPE1_DMA_UNMAP_SIZE_OFFSET = 16;
+
+    static final int VFIO_DEVICE_BIND_IOMMUFD_SIZE = 16;
+    static final int VFIO_DEVICE_BIND_IOMMUFD_IOMMUFD_OFFSET = 8;
+
+    static final int VFIO_DEVICE_ATTACH_IOMMUFD_PT_SIZE = 12;
+    static final int VFIO_DEVICE_ATTACH_IOMMUFD_PT_PT_ID_OFFSET = 8;
+
+    static final int IOMMU_IOAS_ALLOC_SIZE = 12;
+    static final int IOMMU_IOAS_ALLOC_OUT_IOAS_ID_OFFSET = 8;
+
+    static final int IOMMU_IOVA_RANGE_SIZE = 16;
+    static final int IOMMU_IOVA_RANGE_LAST_OFFSET = 8;
+
+    static final int IOMMU_IOAS_IOVA_RANGES_SIZE = 32;
+    static final int IOMMU_IOAS_IOVA_RANGES_IOAS_ID_OFFSET = 4;
+    static final int IOMMU_IOAS_IOVA_RANGES_NUM_IOVAS_OFFSET = 8;
+    static final int IOMMU_IOAS_IOVA_RANGES_ALLOWED_IOVAS_OFFSET = 16;
+
+    static final int IOMMU_IOAS_MAP_SIZE = 40;
+    static final int IOMMU_IOAS_MAP_FLAGS_OFFSET = 4;
+    static final int IOMMU_IOAS_MAP_IOAS_ID_OFFSET = 8;
+    static final int IOMMU_IOAS_MAP_USER_VA_OFFSET = 16;
+    static final int IOMMU_IOAS_MAP_LENGTH_OFFSET = 24;
+    static final int IOMMU_IOAS_MAP_IOVA_OFFSET = 32;
+
+    static final int IOMMU_IOAS_UNMAP_SIZE = 24;
+    static final int IOMMU_IOAS_UNMAP_IOAS_ID_OFFSET = 4;
+    static final int IOMMU_IOAS_UNMAP_IOVA_OFFSET = 8;
+    static final int IOMMU_IOAS_UNMAP_LENGTH_OFFSET = 16;
 
     private VfioConstants() {}
 }

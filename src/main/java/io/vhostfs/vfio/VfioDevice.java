@@ -3,41 +3,32 @@ package io.vhostfs.vfio;
 import static io.vhostfs.os.LibcConstants.EFD_CLOEXEC;
 import static io.vhostfs.os.LibcConstants.EFD_NONBLOCK;
 import static io.vhostfs.os.LibcConstants.MAP_SHARED;
-import static io.vhostfs.os.LibcConstants.O_CLOEXEC;
-import static io.vhostfs.os.LibcConstants.O_RDWR;
 import static io.vhostfs.os.LibcConstants.PROT_READ;
 import static io.vhostfs.os.LibcConstants.PROT_WRITE;
 import static io.vhostfs.vfio.VfioConstants.*;
 
 import io.vhostfs.memory.DmaMapper;
 import io.vhostfs.memory.Memory;
-import io.vhostfs.os.CString;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.Libc;
 import io.vhostfs.vfio.VfioException.Kind;
 import java.lang.foreign.Arena;
-import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A PCI device that this process drives: container, group and device of VFIO with the type 1 (v2) IOMMU.
+ * A PCI device that this process drives through VFIO.
  *
  * <p>Invariant: while it is open, BAR 0 is mapped and nobody else has the device. The kernel resets it when it is closed,
- * however the process ends. Each device has a container, hence an IOMMU domain, of its own. Any thread; mapping is guarded.
+ * however the process ends. Each device has an IOMMU domain of its own ({@link DmaDomain}). Any thread; mapping is
+ * guarded.
  */
 public final class VfioDevice implements DmaMapper, AutoCloseable {
     /** Vectors for which there are eventfds: one for each queue pair we may have, and the admin queue's. */
     public static final int MAX_VECTORS = 65;
 
-    /** Room for the capabilities of the IOMMU: more ranges than any machine has. */
-    private static final int IOMMU_INFO_BYTES = 4096;
-
-    private static final int MAX_CAPABILITIES = 16;
-
     private final String name;
-    private int containerFd = -1;
-    private int groupFd = -1;
-    private int deviceFd = -1;
+    private final DmaDomain domain;
+    private final int deviceFd;
     private long barAddress;
     private long barBytes;
     private long configOffset;
@@ -45,8 +36,10 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
     private int removalFd = -1;
     private int[] vectorFds = {};
 
-    private VfioDevice(String name) {
+    private VfioDevice(String name, DmaDomain domain) {
         this.name = name;
+        this.domain = domain;
+        deviceFd = domain.deviceFd;
     }
 
     /**
@@ -55,9 +48,10 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
      * @throws VfioException when it is not there, not bound to vfio-pci, in use, or the host has no IOMMU
      */
     public static VfioDevice open(PciDevice pci) throws VfioException {
-        VfioDevice device = new VfioDevice(pci.address());
+        refuseUnusable(pci);
+        VfioDevice device = new VfioDevice(pci.address(), DmaDomain.open(pci, Kernel.LINUX));
         try {
-            device.openAll(pci);
+            device.setUp();
             return device;
         } catch (VfioException e) {
             device.close();
@@ -65,23 +59,27 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
         }
     }
 
-    private void openAll(PciDevice pci) throws VfioException {
+    private static void refuseUnusable(PciDevice pci) throws VfioException {
         if (!pci.exists()) {
-            throw new VfioException(Kind.MISSING, name + ": there is no such PCI device; lspci -D shows all");
+            throw new VfioException(Kind.MISSING, pci + ": there is no such PCI device; lspci -D shows all");
         }
         if (!pci.driver().equals(PciDevice.VFIO_DRIVER)) {
             throw new VfioException(
                     Kind.BUSY,
-                    name + ": is bound to " + (pci.driver().isEmpty() ? "no driver" : "the driver " + pci.driver())
-                            + ", not to vfio-pci; remedy, as root: vhostfs setup --bind " + name);
+                    pci + ": is bound to " + (pci.driver().isEmpty() ? "no driver" : "the driver " + pci.driver())
+                            + ", not to vfio-pci; remedy, as root: vhostfs setup --bind " + pci);
         }
-        if (pci.iommuGroup().isEmpty()) {
+        if (pci.iommuGroup().isEmpty() || pci.isWithoutIommu()) {
             throw new VfioException(
                     Kind.UNSUPPORTED,
-                    name + ": there is no IOMMU; enable VT-d or AMD-Vi in the firmware, and boot with intel_iommu=on");
+                    pci + ": there is no IOMMU" + (pci.isWithoutIommu() ? ", only VFIO's unsafe mode without one" : "")
+                            + ": the drive could write anywhere; enable VT-d or AMD-Vi in the firmware, and boot with"
+                            + " intel_iommu=on");
         }
-        openGroup(pci.iommuGroup());
-        readIommu();
+    }
+
+    private void setUp() throws VfioException {
+        iovas = new IovaAllocator(domain.readRanges());
         mapRegisters();
         removalFd = eventFd();
         int result = setInterrupts(VFIO_PCI_REQ_IRQ_INDEX, new int[] {removalFd});
@@ -90,89 +88,6 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
             Libc.close(removalFd);
             removalFd = -1;
         }
-    }
-
-    private void openGroup(String group) throws VfioException {
-        containerFd = openFile("/dev/vfio/vfio", "remedy, as root: modprobe vfio-pci");
-        if (Libc.ioctl(containerFd, VFIO_GET_API_VERSION, 0) != VFIO_API_VERSION
-                || Libc.ioctl(containerFd, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) <= 0) {
-            throw new VfioException(
-                    Kind.UNSUPPORTED, name + ": this kernel's VFIO has no type 1 IOMMU; modprobe vfio_iommu_type1");
-        }
-        groupFd = openFile(
-                "/dev/vfio/" + group, "end who uses it, or give it to this user: chown USER /dev/vfio/" + group);
-        try (Arena arena = Arena.ofConfined()) {
-            long status = arena.allocate(VFIO_GROUP_STATUS_SIZE, 8).address();
-            Memory.putInt(status, VFIO_GROUP_STATUS_SIZE);
-            check(Libc.ioctl(groupFd, VFIO_GROUP_GET_STATUS, status), "the status of its IOMMU group");
-            if ((Memory.getInt(status + VFIO_GROUP_STATUS_FLAGS_OFFSET) & VFIO_GROUP_FLAGS_VIABLE) == 0) {
-                throw new VfioException(
-                        Kind.BUSY,
-                        name + ": another device of its IOMMU group " + group
-                                + " has a driver of the kernel; bind all of" + " /sys/kernel/iommu_groups/" + group
-                                + "/devices to vfio-pci");
-            }
-            long container = arena.allocate(Integer.BYTES, 8).address();
-            Memory.putInt(container, containerFd);
-            check(Libc.ioctl(groupFd, VFIO_GROUP_SET_CONTAINER, container), "to join its container");
-            check(Libc.ioctl(containerFd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU), "its IOMMU");
-        }
-        deviceFd = check(CString.with(name, text -> Libc.ioctl(groupFd, VFIO_GROUP_GET_DEVICE_FD, text)), "the device");
-    }
-
-    private int openFile(String path, String remedy) throws VfioException {
-        int fd = CString.with(path, text -> Libc.open(text, O_RDWR | O_CLOEXEC, 0));
-        if (fd >= 0) {
-            return fd;
-        }
-        Kind kind =
-                switch (-fd) {
-                    case Errno.ENOENT, Errno.ENODEV -> Kind.UNSUPPORTED;
-                    case Errno.EBUSY -> Kind.BUSY;
-                    default -> Kind.NOT_PERMITTED;
-                };
-        throw new VfioException(kind, name + ": cannot open " + path + " (" + Errno.name(fd) + "); " + remedy);
-    }
-
-    private int check(int result, String what) throws VfioException {
-        if (result < 0) {
-            throw new VfioException(
-                    Kind.FAILED,
-                    name + ": VFIO refuses " + what + " (" + Errno.name(result) + "); the end of dmesg may say why");
-        }
-        return result;
-    }
-
-    private void readIommu() throws VfioException {
-        try (Arena arena = Arena.ofConfined()) {
-            long info = arena.allocate(IOMMU_INFO_BYTES, 8).address();
-            Memory.putInt(info, IOMMU_INFO_BYTES);
-            check(Libc.ioctl(containerFd, VFIO_IOMMU_GET_INFO, info), "what its IOMMU is");
-            iovas = new IovaAllocator(readRanges(info));
-        }
-    }
-
-    static List<IovaAllocator.Range> readRanges(long info) {
-        List<IovaAllocator.Range> ranges = new ArrayList<>();
-        boolean hasCapabilities =
-                (Memory.getInt(info + VFIO_IOMMU_TYPE1_INFO_FLAGS_OFFSET) & VFIO_IOMMU_INFO_CAPS) != 0;
-        long next = hasCapabilities ? Memory.getUnsignedInt(info + VFIO_IOMMU_TYPE1_INFO_CAP_OFFSET_OFFSET) : 0;
-        for (int i = 0; i < MAX_CAPABILITIES && next != 0 && next < IOMMU_INFO_BYTES; i++) {
-            long at = info + next;
-            int id = Memory.getUnsignedShort(at + VFIO_INFO_CAP_HEADER_ID_OFFSET);
-            if (id == VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) {
-                int count = Memory.getInt(at + VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE_NR_IOVAS_OFFSET);
-                long range = at + VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE_IOVA_RANGES_OFFSET;
-                long end = info + IOMMU_INFO_BYTES;
-                for (int j = 0; j < count && range + VFIO_IOVA_RANGE_SIZE <= end; j++) {
-                    ranges.add(new IovaAllocator.Range(
-                            Memory.getLong(range), Memory.getLong(range + VFIO_IOVA_RANGE_END_OFFSET)));
-                    range += VFIO_IOVA_RANGE_SIZE;
-                }
-            }
-            next = Memory.getUnsignedInt(at + VFIO_INFO_CAP_HEADER_NEXT_OFFSET);
-        }
-        return ranges;
     }
 
     private void mapRegisters() throws VfioException {
@@ -201,12 +116,17 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
         long info = arena.allocate(VFIO_REGION_INFO_SIZE, 8).address();
         Memory.putInt(info, VFIO_REGION_INFO_SIZE);
         Memory.putInt(info + VFIO_REGION_INFO_INDEX_OFFSET, index);
-        check(Libc.ioctl(deviceFd, VFIO_DEVICE_GET_REGION_INFO, info), "region " + index);
+        domain.check(Libc.ioctl(deviceFd, VFIO_DEVICE_GET_REGION_INFO, info), "region " + index);
         return info;
     }
 
     public String name() {
         return name;
+    }
+
+    /** How it was taken: {@code iommufd} or {@code container}. */
+    public String way() {
+        return domain.way();
     }
 
     /** Where BAR 0 is mapped. */
@@ -268,7 +188,7 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
             long info = arena.allocate(VFIO_IRQ_INFO_SIZE, 8).address();
             Memory.putInt(info, VFIO_IRQ_INFO_SIZE);
             Memory.putInt(info + VFIO_IRQ_INFO_INDEX_OFFSET, VFIO_PCI_MSIX_IRQ_INDEX);
-            check(Libc.ioctl(deviceFd, VFIO_DEVICE_GET_IRQ_INFO, info), "its interrupts");
+            domain.check(Libc.ioctl(deviceFd, VFIO_DEVICE_GET_IRQ_INFO, info), "its interrupts");
             available = Memory.getInt(info + VFIO_IRQ_INFO_COUNT_OFFSET);
         }
         vectorFds = new int[Math.min(MAX_VECTORS, Math.min(count, available))];
@@ -276,7 +196,7 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
             vectorFds[i] = eventFd();
         }
         if (vectorFds.length > 0) {
-            check(setInterrupts(VFIO_PCI_MSIX_IRQ_INDEX, vectorFds), "interrupts");
+            domain.check(setInterrupts(VFIO_PCI_MSIX_IRQ_INDEX, vectorFds), "interrupts");
         }
     }
 
@@ -286,7 +206,7 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
     }
 
     private int eventFd() throws VfioException {
-        return check(Libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "an eventfd");
+        return domain.check(Libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "an eventfd");
     }
 
     private int setInterrupts(int index, int[] fds) {
@@ -311,35 +231,20 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
         if (iova < 0) {
             return -Errno.ENOSPC;
         }
-        try (Arena arena = Arena.ofConfined()) {
-            long map = arena.allocate(VFIO_IOMMU_TYPE1_DMA_MAP_SIZE, 8).address();
-            Memory.putInt(map, VFIO_IOMMU_TYPE1_DMA_MAP_SIZE);
-            Memory.putInt(
-                    map + VFIO_IOMMU_TYPE1_DMA_MAP_FLAGS_OFFSET, VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
-            Memory.putLong(map + VFIO_IOMMU_TYPE1_DMA_MAP_VADDR_OFFSET, address);
-            Memory.putLong(map + VFIO_IOMMU_TYPE1_DMA_MAP_IOVA_OFFSET, iova);
-            Memory.putLong(map + VFIO_IOMMU_TYPE1_DMA_MAP_SIZE_OFFSET, lengthBytes);
-            int result = Libc.ioctl(containerFd, VFIO_IOMMU_MAP_DMA, map);
-            if (result < 0) {
-                iovas.free(iova);
-                return result;
-            }
-            return iova;
+        int result = domain.map(address, lengthBytes, iova);
+        if (result < 0) {
+            iovas.free(iova);
+            return result;
         }
+        return iova;
     }
 
     @Override
     public synchronized void unmap(long iova, long lengthBytes) {
-        try (Arena arena = Arena.ofConfined()) {
-            long unmap = arena.allocate(VFIO_IOMMU_TYPE1_DMA_UNMAP_SIZE, 8).address();
-            Memory.putInt(unmap, VFIO_IOMMU_TYPE1_DMA_UNMAP_SIZE);
-            Memory.putLong(unmap + VFIO_IOMMU_TYPE1_DMA_UNMAP_IOVA_OFFSET, iova);
-            Memory.putLong(unmap + VFIO_IOMMU_TYPE1_DMA_UNMAP_SIZE_OFFSET, lengthBytes);
-            int result = Libc.ioctl(containerFd, VFIO_IOMMU_UNMAP_DMA, unmap);
-            if (result < 0) {
-                throw new IllegalStateException(
-                        name + ": unmapping IOVA 0x" + Long.toHexString(iova) + ": " + Errno.name(result));
-            }
+        int result = domain.unmap(iova, lengthBytes);
+        if (result < 0) {
+            throw new IllegalStateException(
+                    name + ": unmapping IOVA 0x" + Long.toHexString(iova) + ": " + Errno.name(result));
         }
         iovas.free(iova);
     }
@@ -368,16 +273,10 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
             Libc.close(fd);
         }
         vectorFds = new int[0];
-        removalFd = closed(removalFd);
-        deviceFd = closed(deviceFd);
-        groupFd = closed(groupFd);
-        containerFd = closed(containerFd);
-    }
-
-    private static int closed(int fd) {
-        if (fd >= 0) {
-            Libc.close(fd);
+        if (removalFd >= 0) {
+            Libc.close(removalFd);
+            removalFd = -1;
         }
-        return -1;
+        domain.close();
     }
 }

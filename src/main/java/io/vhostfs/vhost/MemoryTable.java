@@ -122,12 +122,13 @@ final class MemoryTable {
 
     /**
      * Ends the table's life. Where somebody may still use its regions, zeroes stay mapped for ever in their place; a device
-     * goes on with the pages that it had.
+     * keeps the pages that it had until its transfers have ended.
      */
     synchronized void close(boolean mayBeInUse) {
         LIVE.remove(this);
         if (mayBeInUse) {
             for (Mapping mapping : mappings) {
+                DmaRegions.retire(mapping.mapAddress, mapping.mapBytes);
                 mapZeroes(mapping);
                 Libc.close(mapping.fd);
             }
@@ -198,7 +199,11 @@ final class MemoryTable {
             return;
         }
         faulted = true;
-        mappings.forEach(MemoryTable::mapZeroes);
+        for (Mapping mapping : mappings) {
+            // What is transferred from now on goes through the zeroes.
+            DmaRegions.retire(mapping.mapAddress, mapping.mapBytes);
+            mapZeroes(mapping);
+        }
         onFault.run();
     }
 

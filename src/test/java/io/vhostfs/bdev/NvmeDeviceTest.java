@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.vhostfs.memory.Iovecs;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.nvme.NvmeConstants;
+import io.vhostfs.nvme.NvmeOptions;
 import io.vhostfs.nvme.model.ModelConfig;
 import io.vhostfs.nvme.model.ModelScript;
 import io.vhostfs.os.Errno;
@@ -241,6 +242,30 @@ class NvmeDeviceTest {
             all.forEach(io -> assertEquals(0, rig.await(io)));
             assertEquals(0, channel.inFlight());
             assertEquals(-1, Memory.mismatch(rig.model.namespaceAddress(1), rig.buffers.address(), 100 * 65536L));
+        }
+    }
+
+    @Test
+    void aLongQueueTakesAThousandCommandsAtOnce() throws Exception {
+        NvmeOptions options = NvmeRig.OPTIONS.withQueueEntries(NvmeOptions.MAX_QUEUE_ENTRIES);
+        try (NvmeRig rig = new NvmeRig(usual().withShadowDoorbells(), options)) {
+            BlockChannel channel = rig.channel(rig.device(1));
+            for (int round = 0; round < 3; round++) {
+                List<TestIo> all = new ArrayList<>();
+                for (int i = 0; i < 1500; i++) {
+                    TestIo io = rig.mapped(BlockIo.WRITE, i * 4096L, 4096, i * 4096L)
+                            .filled(i + round);
+                    io.submitTo(channel);
+                    all.add(io);
+                }
+                rig.round();
+                long before = rig.model.commands();
+                rig.model.step();
+                assertEquals(NvmeOptions.MAX_QUEUE_ENTRIES - 1, rig.model.commands() - before);
+                all.forEach(io -> assertEquals(0, rig.await(io)));
+                assertEquals(-1, Memory.mismatch(rig.model.namespaceAddress(1), rig.buffers.address(), 1500 * 4096L));
+            }
+            assertEquals(0, rig.controller.counters().resets.sum());
         }
     }
 

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.vhostfs.memory.DmaRegions;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.nvme.NvmeConstants;
 import io.vhostfs.nvme.NvmeController.State;
@@ -286,6 +287,33 @@ class NvmeFaultsTest {
             assertEquals(-Errno.EIO, rig.await(late));
             rig.controller.watch();
             assertTrue(rig.model.isClosed());
+        }
+    }
+
+    @Test
+    void memoryThatIsRetiredStaysMappedForWhatIsUnderWay() throws Exception {
+        try (NvmeRig rig = new NvmeRig(DRIVE)) {
+            BlockChannel channel = rig.channel(rig.device(1));
+            BlockChannel other = rig.channel(rig.device(1));
+            rig.model.setScript(Faulty.first(1, ModelScript.HOLD));
+            TestIo old = rig.mapped(BlockIo.WRITE, 0, 4096, 0).filled(1);
+            old.submitTo(channel);
+            rig.round();
+            int mapped = rig.model.mapper().mappings();
+            DmaRegions.retire(rig.buffers.address(), rig.buffers.lengthBytes());
+            TestIo copied = rig.mapped(BlockIo.WRITE, 4096, 4096, 4096).filled(2);
+            assertEquals(0, rig.run(other, copied));
+            for (int i = 0; i < 20; i++) {
+                assertEquals(0, rig.run(channel, rig.mapped(BlockIo.WRITE, 8192, 4096, 8192)));
+            }
+            assertEquals(mapped, rig.model.mapper().mappings());
+            assertEquals(21 * 4096, rig.controller.bouncedBytes());
+            assertEquals(0, rig.await(old));
+            for (int i = 0; i < 5; i++) {
+                rig.round();
+            }
+            assertEquals(mapped - 1, rig.model.mapper().mappings());
+            expectStored(rig, 2);
         }
     }
 

@@ -8,6 +8,7 @@ import io.vhostfs.vfio.PciDevice;
 import io.vhostfs.vfio.VfioException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -67,6 +68,18 @@ class HostSetupTest {
         host.write("sys/block/nvme0n1/nvme0n1p2/dev", "259:7");
         host.write("proc/self/mountinfo", "30 1 259:7 / /srv rw - ext4 /dev/nvme0n1p2 rw");
         expectRefusal("is mounted (nvme0n1p2)");
+    }
+
+    @Test
+    void aMountedNamespaceThatHasSeveralPathsCounts() throws Exception {
+        host.write("sys/bus/pci/devices/" + ADDRESS + "/nvme/nvme0/nvme7c0n1/size", "0");
+        host.write("sys/block/nvme7c0n1/hidden", "1");
+        host.write("sys/block/nvme7n1/dev", "259:7");
+        host.write("proc/self/mountinfo", "30 1 259:7 / /srv rw - ext4 /dev/nvme7n1 rw");
+        assertEquals(
+                List.of("nvme0n1", "nvme7n1"), setup.controllers().getFirst().blockDevices());
+        expectRefusal("nvme7n1 is mounted");
+        assertThrows(CliException.class, () -> setup.bind(ADDRESS, true));
     }
 
     @Test

@@ -6,6 +6,7 @@ import static io.vhostfs.os.LibcConstants.S_IFREG;
 import io.vhostfs.frontend.FrontEnd;
 import io.vhostfs.frontend.FuseClient;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Random;
@@ -53,8 +54,15 @@ final class LabFiles {
         System.out.println("verified " + number);
     }
 
-    /** Arguments: {@code write} or {@code verify}, the socket, the first file and the one after the last. */
+    /**
+     * Arguments: {@code write} or {@code verify}, the socket, the first file and the one after the last; or {@code content}, a
+     * directory and the number of a file to make there.
+     */
     public static void main(String[] arguments) throws IOException {
+        if (arguments[0].equals("content")) {
+            Files.write(Path.of(arguments[1], "file-" + arguments[2]), content(Integer.parseInt(arguments[2])));
+            return;
+        }
         boolean writes = arguments[0].equals("write");
         try (FrontEnd frontEnd = FrontEnd.connect(Path.of(arguments[1]), FrontEnd.Options.DEFAULT)) {
             FuseClient fuse = new FuseClient(frontEnd);

@@ -29,7 +29,7 @@ final class LabIo {
     /** Few enough that every one of them is met, also by few requests. */
     private static final int WORKING_SET_BLOCKS = 1 << 12;
 
-    private static final long LIMIT_NS = TimeUnit.SECONDS.toNanos(120);
+    private static final long LIMIT_NS = TimeUnit.SECONDS.toNanos(600);
 
     private final NvmeDevice device;
     private final Reactor reactor = new Reactor("lab");
@@ -191,7 +191,57 @@ final class LabIo {
         }
     }
 
+    /**
+     * Data in pieces that no list of pages describes: without a copy where the drive takes scatter-gather lists and the pieces
+     * are whole double words, else copied.
+     */
+    private void askew() {
+        askew(Integer.BYTES, device.controller().info().sgls());
+        askew(1, false);
+    }
+
+    private void askew(int step, boolean withoutCopy) {
+        long bounced = device.controller().bouncedBytes();
+        long length = 8L * block;
+        long[] lengths = {block + 25L * step, 2L * block - 50L * step, 5L * block + 25L * step};
+        long half = memory.lengthBytes() / 2 & -block;
+        for (long i = 0; i < 2 * length; i++) {
+            Memory.putByte(memory.address() + step + i, (byte) (i * 31 + step));
+        }
+        one(BlockIo.WRITE, 0, length, pieces(memory.address() + step, lengths));
+        one(BlockIo.READ, 0, length, pieces(memory.address() + half + step, lengths));
+        long at = 0;
+        for (long piece : lengths) {
+            // Between pieces lies a gap of a step.
+            if (Memory.mismatch(memory.address() + step + at, memory.address() + half + step + at, piece) >= 0) {
+                throw new AssertionError("a piece at " + at + " came back otherwise");
+            }
+            at += piece + step;
+        }
+        boolean copied = device.controller().bouncedBytes() != bounced;
+        if (copied == withoutCopy) {
+            throw new AssertionError("pieces of " + step + " bytes: copied " + copied);
+        }
+        System.out.printf("pieces aligned to %d bytes: %s%n", step, copied ? "copied" : "not copied");
+    }
+
+    private long pieces(long address, long[] lengths) {
+        long iovecs =
+                arena.allocate((long) Iovecs.IOVEC_SIZE * lengths.length, 8).address();
+        long at = address;
+        for (int i = 0; i < lengths.length; i++) {
+            Iovecs.set(iovecs, i, at, lengths[i]);
+            at += lengths[i] + (address & 7);
+        }
+        return iovecs;
+    }
+
     private void one(int operation, long offset, long length) {
+        one(operation, offset, length, 0);
+    }
+
+    /** @param pieces three iovecs, or 0 */
+    private void one(int operation, long offset, long length, long pieces) {
         int[] result = {BlockChannel.PENDING};
         BlockIo io = new BlockIo() {
             @Override
@@ -202,6 +252,8 @@ final class LabIo {
         io.operation = operation;
         io.offsetBytes = offset;
         io.lengthBytes = length;
+        io.iovecsAddress = pieces;
+        io.iovecCount = pieces == 0 ? 0 : 3;
         int status = channel.submit(io);
         while (status == BlockChannel.PENDING && result[0] == BlockChannel.PENDING) {
             reactor.runOnce();
@@ -236,6 +288,12 @@ final class LabIo {
             int firstDepth = arguments.length > 3 ? Integer.parseInt(arguments[3]) : 1;
             for (int depth = firstDepth; depth <= MAX_DEPTH; depth *= 4) {
                 lab.run(depth, requests);
+            }
+            System.out.printf(
+                    "aligned I/O: zero-copy bytes %d, bounced bytes %d%n",
+                    nvme.controller().zeroCopyBytes(), nvme.controller().bouncedBytes());
+            if (!tolerant) {
+                lab.askew();
             }
             lab.channel.close();
             lab.memory.close();

@@ -62,6 +62,29 @@ class DmaSpaceTest {
     }
 
     @Test
+    void aRetiredRegionStaysMappedUntilItsTransfersHaveEnded() {
+        DmaRegions.add(BASE, 16 * PAGE);
+        try (DmaSpace space = new DmaSpace("test", recorder)) {
+            int before = recorder.mapped.size();
+            DmaRegions.retire(BASE, 16 * PAGE);
+            assertEquals(DmaSpace.NOT_MAPPED, space.translate(BASE, 1));
+            assertEquals(before, recorder.mapped.size());
+            assertEquals(1, space.retirements());
+            space.releaseRetired(0);
+            assertEquals(before, recorder.mapped.size());
+            space.releaseRetired(1);
+            assertEquals(before - 1, recorder.mapped.size());
+            DmaRegions.add(BASE, 16 * PAGE);
+            DmaRegions.retire(BASE, 16 * PAGE);
+            DmaRegions.remove(BASE, 16 * PAGE);
+            try (DmaSpace later = new DmaSpace("later", new Recorder())) {
+                assertEquals(DmaSpace.NOT_MAPPED, later.translate(BASE, 1));
+            }
+        }
+        assertEquals(Map.of(), recorder.mapped);
+    }
+
+    @Test
     void whatIsNotWhollyInARegionIsNotTranslated() {
         DmaRegions.add(BASE, 4 * PAGE);
         DmaRegions.add(BASE + 4 * PAGE, 4 * PAGE);

@@ -96,11 +96,11 @@ class IovaAllocatorTest {
             Memory.putLong(info + 120, 0xfedf_ffffL);
             Memory.putLong(info + 128, 0xfef0_0000L);
             Memory.putLong(info + 136, (1L << 39) - 1);
-            assertEquals(THIRTY_NINE_BITS, VfioDevice.readRanges(info));
+            assertEquals(THIRTY_NINE_BITS, ContainerDomain.readRanges(info));
             Memory.putInt(info + 104, Integer.MAX_VALUE);
-            assertTrue(VfioDevice.readRanges(info).size() < 4096 / 16, "read beyond the end");
+            assertTrue(ContainerDomain.readRanges(info).size() < 4096 / 16, "read beyond the end");
             Memory.putInt(info + 4, 1);
-            assertEquals(List.of(), VfioDevice.readRanges(info));
+            assertEquals(List.of(), ContainerDomain.readRanges(info));
         }
     }
 }
