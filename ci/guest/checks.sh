@@ -3,6 +3,7 @@
 #
 #   checks.sh full [ENTRIES [FILES]]   every check, on empty shares; leaves a tree behind. ENTRIES: of the big
 #                       directory (100000, a multiple of 20); FILES: small files (20000, a multiple of 200)
+#   checks.sh overlay   (runguest --modules overlay) overlayfs with its layers on the share
 #   checks.sh kept      the tree that `full` left is whole (a new boot, a new target on the same store)
 #   checks.sh reboots   (runguest --reboots) the machine reboots in the middle of its work, comes up again
 #                       and finds what it had synced
@@ -679,6 +680,39 @@ check_blocks_are_old_or_new() {
   load_job --rw=read --verify_fatal=1 > /tmp/fio.out 2>&1 || { cat /tmp/fio.out; return 1; }
 }
 
+# ---- overlayfs ---------------------------------------------------------------------------------------------
+
+# An overlay whose layers lie on the share: copies up, whiteouts, opaque and moved directories, over a new mount.
+overlay_story() {   # OPTIONS PREFIX-OF-ITS-ATTRIBUTES
+  mkdir -p $data/overlay/lower/dir/sub $data/overlay/lower/gone; cd $data/overlay; mkdir upper work merged
+  echo lower > lower/file; setfattr -n user.a -v 1 lower/file
+  echo hidden > lower/kept; echo deep > lower/dir/sub/deep; echo old > lower/gone/old
+  mount_overlay() { mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work,$1 merged; }
+  mount_overlay $1
+  echo more >> merged/file
+  rm merged/kept
+  rm -r merged/gone; mkdir merged/gone
+  mv merged/dir merged/moved
+  echo new > merged/new; ln merged/new merged/also-new; mv merged/new merged/newer
+  for again in no yes; do
+    forget
+    same "$(ls merged | tr '\n' ' ')" "also-new file gone moved newer " "entries"
+    same "$(cat merged/file | tr '\n' ' ')" "lower more " "the file that was copied up"
+    same "$(getfattr --only-values -n user.a merged/file)" 1 "its attribute"
+    same "$(ls -A merged/gone)" "" "entries of the opaque directory"
+    same "$(cat merged/moved/sub/deep)" deep "content below the moved directory"
+    same "$(cat merged/also-new)" new "content through the other name"
+    [ $again = yes ] || { umount merged; mount_overlay $1; }
+  done
+  umount merged
+  same "$(stat -c '%F %t %T' upper/kept)" "character special file 0 0" "the whiteout"
+  same "$(getfattr --only-values -n $2.overlay.opaque upper/gone)" y "the attribute of the opaque directory"
+  same "$(cat lower/file)" lower "the file below"
+  cd ..; rm -r overlay
+}
+check_overlay() { overlay_story redirect_dir=on trusted; }
+check_overlay_with_user_attributes() { overlay_story userxattr user; }
+
 # ---- what runs --------------------------------------------------------------------------------------------
 
 mode=${1:-}; shift
@@ -695,6 +729,10 @@ case $mode in
     for name in $before; do check $name; done
     run_fio
     for name in $after; do check $name; done ;;
+  overlay)
+    names="mount overlay overlay-with-user-attributes unmount"
+    echo plan $names
+    for name in $names; do check $name; done ;;
   kept)
     echo plan mount kept-tree kept-tree-usable unmount
     for name in mount kept-tree kept-tree-usable unmount; do check $name; done ;;

@@ -31,6 +31,9 @@ class GuestTest {
 
     private static final long SHORT_LIMIT_SECONDS = 200;
 
+    /** A minute on an idle machine. */
+    private static final long OVERLAY_LIMIT_SECONDS = 600;
+
     /** Files that the guest has synced one by one when its QEMU is killed. */
     private static final int SYNCED_FILES = 30;
 
@@ -72,6 +75,11 @@ class GuestTest {
     Stream<DynamicNode> aGuestUsesSharesAsItUsesLocalFileSystems() {
         return Stream.of(
                 Checks.boot("new shares", FULL_LIMIT_SECONDS, this::sharesAnd, () -> Checks.script("full")),
+                Checks.boot(
+                        "overlay",
+                        OVERLAY_LIMIT_SECONDS,
+                        () -> sharesAnd("--modules", "overlay"),
+                        () -> Checks.script("overlay")),
                 dynamicTest("the target stops and starts again", this::restartTheTarget),
                 boot("what was kept", "kept"),
                 Checks.boot(
