@@ -218,12 +218,6 @@ class PlantedBugsTest {
                     "        space.grow(newGrowth.maps);\n",
                     60),
             new Bug(
-                    "the log is trimmed when a checkpoint starts",
-                    "blobstore/BlobStore.java",
-                    "        slot.groupSequence = log.endedGroup();\n",
-                    "        slot.groupSequence = log.endedGroup();\n        log.trim(slot.logPosition);\n",
-                    80),
-            new Bug(
                     "the checksum of a node is not looked at",
                     "blobstore/Node.java",
                     "if (Memory.getInt(node + CRC_OFFSET) != crc32c.of(",
@@ -234,13 +228,7 @@ class PlantedBugsTest {
                     "blobstore/NodeCache.java",
                     "if (Node.crc(node) != io.crc || Node.generation(node) != io.generation) {",
                     "if (node == 0 && Node.crc(node) != io.crc) {",
-                    80),
-            new Bug(
-                    "freed blocks are used again while a read of them is in flight",
-                    "blobstore/SpaceMap.java",
-                    "if (drainingData.size > 0 && ioEpochs.hasDrained(drainEpoch)) {",
-                    "if (drainingData.size > 0) {",
-                    60));
+                    80));
 
     @TempDir
     private Path directory = Path.of("");
