@@ -217,10 +217,13 @@ final class Directory {
         if (s != BlobStore.OK) {
             return s;
         }
-        if (!filler.add(number, volume.scratch2, length, type, Items.sub(key), attributes)) {
+        boolean isKept = volume.isKeptFrom(client, number, attributes.mode, attributes.linkCount);
+        if (!filler.add(number, volume.scratch2, length, type, Items.sub(key), isKept ? null : attributes)) {
             return BlobStore.NOT_FOUND;
         }
-        client.addReference(number);
+        if (!isKept) {
+            client.addReference(number);
+        }
         return BlobStore.OK;
     }
 

@@ -107,6 +107,9 @@ final class Namespace {
         if (inode.links == 0 && !client.holds(number)) {
             return -Errno.ESTALE;
         }
+        if (volume.isKeptFrom(client, number, inode.mode, inode.links)) {
+            return -Errno.EBUSY;
+        }
         give(r, client, inode);
         return BlobStore.OK;
     }
@@ -188,7 +191,10 @@ final class Namespace {
             return -Errno.ENOMEM;
         }
         Inode inode = volume.load(directory.entryInode);
-        return inode == null ? volume.status : open(r, client, inode);
+        if (inode == null) {
+            return volume.status;
+        }
+        return volume.isKeptFrom(client, inode.number, inode.mode, inode.links) ? -Errno.EBUSY : open(r, client, inode);
     }
 
     /** OPEN, or CREATE of what is there: a handle, after truncation when that is asked for. */

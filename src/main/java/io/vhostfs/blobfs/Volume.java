@@ -111,6 +111,23 @@ final class Volume {
         return false;
     }
 
+    /**
+     * Whether a client must not get a reference: another one has the file, by a name elsewhere, and one of the two takes for
+     * granted that it is alone.
+     */
+    boolean isKeptFrom(BlobFsClient client, long inode, int mode, int links) {
+        if (links <= 1 || (mode & Modes.S_IFMT) == Modes.S_IFDIR) {
+            return false;
+        }
+        for (int i = 0; i < clientCount; i++) {
+            BlobFsClient other = clients[i];
+            if (other != client && (client.isAlone() || other.isAlone()) && other.holds(inode)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     // --- inodes
 
     /** The inode a client names, or null: -ESTALE when it has no reference to it. */

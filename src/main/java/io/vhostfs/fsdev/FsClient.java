@@ -6,9 +6,20 @@ package io.vhostfs.fsdev;
  */
 public abstract class FsClient {
     private final long rootInode;
+    private boolean alone;
 
     protected FsClient(long rootInode) {
         this.rootInode = rootInode;
+    }
+
+    /** Says, before the first request, that its kernel takes for granted that nobody else changes what it knows. */
+    public final void setAlone() {
+        alone = true;
+    }
+
+    /** Whether nobody else may have what it has references to. */
+    public final boolean isAlone() {
+        return alone;
     }
 
     /**

@@ -53,6 +53,9 @@ public final class FuseSession {
         this.changes = changes;
         this.options = options;
         home = fileSystem.home();
+        if (options.writebackCache()) {
+            client.setAlone();
+        }
         state = FuseState.beforeInit(client, options);
     }
 
@@ -248,6 +251,9 @@ public final class FuseSession {
     private FsClient renewClient() {
         FsClient old = state.client;
         FsClient client = fileSystem.attach(old.rootInode());
+        if (old.isAlone()) {
+            client.setAlone();
+        }
         fileSystem.detach(old);
         return client;
     }
