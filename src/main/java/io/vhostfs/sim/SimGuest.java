@@ -99,17 +99,6 @@ final class SimGuest {
         return recent;
     }
 
-    /** What waits for an answer. */
-    List<String> waiting() {
-        List<String> waiting = new ArrayList<>();
-        for (Call call : calls) {
-            if (call != null) {
-                waiting.add(call.what());
-            }
-        }
-        return waiting;
-    }
-
     void remember(String what) {
         recent.add(what);
         if (recent.size() > REMEMBERED) {

@@ -31,9 +31,6 @@ public final class Simulation {
     /** A turn costs about this. */
     private static final int MAX_TURN_NS = 3000;
 
-    /** Turns without an answer or a request to the disk, and simulated time, before it is called a hang. */
-    private static final int MAX_IDLE_TURNS = 20_000;
-
     private static final int MAX_MOUNT_ATTEMPTS = 50;
 
     private final long seed;
@@ -316,11 +313,10 @@ public final class Simulation {
             BlockChannel channel = disk.openChannel(reactor);
             Listener listener = new Listener();
             BlobFs.mount(store, reactor, disk, channel, listener);
-            for (int idle = 0; listener.fileSystem == null && listener.problem.isEmpty(); idle++) {
+            Patience patience = new Patience(clock, random);
+            while (listener.fileSystem == null && listener.problem.isEmpty()) {
                 turn(reactor);
-                if (idle > MAX_IDLE_TURNS) {
-                    throw new SimFailure("a mount does not end");
-                }
+                patience.spend("a mount does not end");
             }
             BlobFs fileSystem = listener.fileSystem;
             if (fileSystem == null) {
@@ -386,13 +382,11 @@ public final class Simulation {
     private byte[] ask(FuseMessage message, int... allowedErrors) {
         Object[] answer = new Object[2];
         guest.sendAlone(message, answer);
-        int turns = 0;
+        Patience patience = new Patience(clock, random);
         while (answer[1] == null) {
             turn(mounted().reactor());
             guest.takeAnswers();
-            if (++turns > MAX_IDLE_TURNS) {
-                throw new SimFailure("no answer to opcode " + message.opcode());
-            }
+            patience.spend("no answer to a request");
         }
         int error = (int) answer[0];
         for (int allowed : allowedErrors) {
@@ -436,7 +430,7 @@ public final class Simulation {
 
     private void drive(int operations) {
         long until = guest.operations + operations;
-        int idle = 0;
+        Patience patience = new Patience(clock, random);
         while (guest.operations < until) {
             boolean issued = false;
             while (guest.inFlight() < plan.concurrency() && random.percent(70)) {
@@ -463,9 +457,10 @@ public final class Simulation {
                     disk.armCut(more.between(1, 200));
                 }
             }
-            idle = guest.takeAnswers() > 0 || issued ? 0 : idle + 1;
-            if (idle > MAX_IDLE_TURNS) {
-                throw new SimFailure("nothing in flight is answered: " + guest.waiting());
+            if (guest.takeAnswers() > 0 || issued) {
+                patience.renew();
+            } else {
+                patience.spend("nothing in flight is answered");
             }
         }
     }
@@ -495,12 +490,13 @@ public final class Simulation {
     }
 
     private void drain() {
-        int idle = 0;
+        Patience patience = new Patience(clock, random);
         while (guest.inFlight() > 0) {
             turn(mounted().reactor());
-            idle = guest.takeAnswers() > 0 ? 0 : idle + 1;
-            if (idle > MAX_IDLE_TURNS) {
-                throw new SimFailure("nothing in flight is answered: " + guest.waiting());
+            if (guest.takeAnswers() > 0) {
+                patience.renew();
+            } else {
+                patience.spend("nothing in flight is answered");
             }
         }
     }
@@ -542,11 +538,10 @@ public final class Simulation {
     private int await(String what, Starter starter) {
         List<Integer> done = new ArrayList<>();
         starter.start(done);
-        for (int turns = 0; done.isEmpty(); turns++) {
+        Patience patience = new Patience(clock, random);
+        while (done.isEmpty()) {
             turn(mounted().reactor());
-            if (turns > 10 * MAX_IDLE_TURNS) {
-                throw new SimFailure(what + " does not end");
-            }
+            patience.spend(what + " does not end");
         }
         return done.get(0);
     }
