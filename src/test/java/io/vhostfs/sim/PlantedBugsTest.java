@@ -206,12 +206,6 @@ class PlantedBugsTest {
                     """,
                     30),
             new Bug(
-                    "blocks are discarded before the checkpoint that freed them is durable",
-                    "blobstore/Checkpoint.java",
-                    "            state = FLUSH;\n",
-                    "            state = FLUSH;\n            space.release();\n",
-                    60),
-            new Bug(
                     "a store that grows uses what is new, and says so, before its root slot does",
                     "blobstore/BlobStore.java",
                     "        growth = newGrowth;\n",
