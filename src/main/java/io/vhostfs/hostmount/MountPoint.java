@@ -68,7 +68,8 @@ final class MountPoint {
         if (entry == null || !entry.type().equals(TYPE)) {
             return false;
         }
-        int errno = FileStatus.ofPath(directory.toString()).errno();
+        // What the kernel remembers of an exclusive share would outlive its target by a day.
+        int errno = FileStatus.ofPathNow(directory.toString()).errno();
         // ECONNABORTED: queues of io_uring end later than their process, and the kernel has only now noticed.
         if (errno != -Errno.ENOTCONN && errno != -Errno.ECONNABORTED) {
             throw new HostMountException(directory + " is the mount of a target that runs; remedy: stop that one, or"

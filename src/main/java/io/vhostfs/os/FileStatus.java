@@ -43,6 +43,11 @@ public record FileStatus(
         return of(LibcConstants.AT_FDCWD, path, 0);
     }
 
+    /** As {@link #ofPath}, but asked of the file system itself, whatever the kernel remembers of an earlier answer. */
+    public static FileStatus ofPathNow(String path) {
+        return of(LibcConstants.AT_FDCWD, path, LibcConstants.AT_STATX_FORCE_SYNC);
+    }
+
     /** Of an open file. */
     public static FileStatus ofFd(int fd) {
         return of(fd, "", LibcConstants.AT_EMPTY_PATH);

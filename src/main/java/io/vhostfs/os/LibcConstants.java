@@ -136,6 +136,7 @@ public final class LibcConstants {
     public static final int PATH_MAX = 4096;
     public static final int AT_FDCWD = -100;
     public static final int AT_EMPTY_PATH = 0x1000;
+    public static final int AT_STATX_FORCE_SYNC = 0x2000;
     public static final int LOCK_EX = 0x2;
     public static final int LOCK_NB = 0x4;
     public static final int LOCK_UN = 0x8;

@@ -346,6 +346,18 @@ class HostMountTest {
     }
 
     @Test
+    void aTargetKilledAMomentAgoIsNotTakenForOneThatRuns() throws Exception {
+        try (MountedTarget target = start(",mode=exclusive")) {
+            Files.readAttributes(mount, "*"); // the kernel remembers them for a day
+            target.kill();
+            try (MountedTarget next = start(",mode=exclusive")) {
+                assertTrue(next.log().contains("cleared the mount of a target that was killed"), next.log());
+                assertEquals(0, next.stop());
+            }
+        }
+    }
+
+    @Test
     void aMountOfARunningTargetIsLeftAlone() throws Exception {
         try (MountedTarget target = start("")) {
             MountPoint ours =
