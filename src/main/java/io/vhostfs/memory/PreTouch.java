@@ -3,6 +3,7 @@ package io.vhostfs.memory;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.Libc;
 import io.vhostfs.os.LibcConstants;
+import io.vhostfs.os.Threads;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -89,16 +90,6 @@ public final class PreTouch implements AutoCloseable {
     @Override
     public void close() {
         stop = true;
-        boolean interrupted = false;
-        while (thread.isAlive()) {
-            try {
-                thread.join();
-            } catch (InterruptedException e) {
-                interrupted = true;
-            }
-        }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
-        }
+        Threads.join(thread);
     }
 }

@@ -50,47 +50,29 @@ record DiskProfile(
 
     /** What must not happen before a checkpoint is durable has time to happen. */
     DiskProfile withSlowRoots() {
-        return new DiskProfile(
-                capacityBytes,
-                blockBytes,
-                atomicBytes,
-                volatileCache,
-                memoryAlignment,
-                immediatePercent,
-                latencyNs,
-                slowPermille,
-                stuckPer100000,
-                slowReadPercent,
-                true);
+        return with(capacityBytes, immediatePercent, slowReadPercent, true);
     }
 
     DiskProfile withCapacity(int mebibytes) {
-        return new DiskProfile(
-                (long) mebibytes * MIB,
-                blockBytes,
-                atomicBytes,
-                volatileCache,
-                memoryAlignment,
-                immediatePercent,
-                latencyNs,
-                slowPermille,
-                stuckPer100000,
-                slowReadPercent,
-                slowRoots);
+        return with((long) mebibytes * MIB, immediatePercent, slowReadPercent, slowRoots);
     }
 
     DiskProfile withSlowReads() {
+        return with(capacityBytes, 0, SLOW_READ_PERCENT, slowRoots);
+    }
+
+    private DiskProfile with(long capacity, int immediate, int slowReads, boolean rootsAreSlow) {
         return new DiskProfile(
-                capacityBytes,
+                capacity,
                 blockBytes,
                 atomicBytes,
                 volatileCache,
                 memoryAlignment,
-                0,
+                immediate,
                 latencyNs,
                 slowPermille,
                 stuckPer100000,
-                SLOW_READ_PERCENT,
-                slowRoots);
+                slowReads,
+                rootsAreSlow);
     }
 }

@@ -11,6 +11,7 @@ import static io.vhostfs.os.LibcConstants.S_IFSOCK;
 
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.Libc;
+import io.vhostfs.os.Threads;
 import io.vhostfs.os.UnixSocket;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -161,17 +162,7 @@ public final class VhostUserServer implements AutoCloseable {
                 }
             }
         }
-        boolean interrupted = false;
-        while (thread.isAlive()) {
-            try {
-                thread.join();
-            } catch (InterruptedException e) {
-                interrupted = true;
-            }
-        }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
-        }
+        Threads.join(thread);
     }
 
     private void serve() {
