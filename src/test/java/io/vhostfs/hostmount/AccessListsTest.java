@@ -45,11 +45,8 @@ class AccessListsTest {
 
     @AfterEach
     void clear() throws IOException, InterruptedException {
-        for (Path point : new Path[] {mount, second}) {
-            while (MountTable.read().at(point) != null) {
-                MountedTarget.run(0, directory, "umount", "-l", point.toString());
-            }
-        }
+        MountedTarget.detach(mount);
+        MountedTarget.detach(second);
     }
 
     private MountedTarget start(String... shares) throws IOException {

@@ -35,9 +35,7 @@ class FileFlagsTest {
 
     @AfterEach
     void clear() throws IOException, InterruptedException {
-        while (MountTable.read().at(mount) != null) {
-            MountedTarget.run(0, directory, "umount", "-l", mount.toString());
-        }
+        MountedTarget.detach(mount);
     }
 
     private MountedTarget start(String more) throws IOException {

@@ -61,9 +61,7 @@ class HostMountCallsTest {
 
     @AfterEach
     void clear() throws IOException, InterruptedException {
-        while (MountTable.read().at(mount) != null) {
-            MountedTarget.run(0, directory, "umount", "-l", mount.toString());
-        }
+        MountedTarget.detach(mount);
     }
 
     private MountedTarget start() throws IOException {

@@ -65,9 +65,7 @@ class HostMountTest {
     /** What a failed test left mounted would keep its directory from being removed. */
     @AfterEach
     void clear() throws IOException, InterruptedException {
-        while (MountTable.read().at(mount) != null) {
-            MountedTarget.run(0, directory, "umount", "-l", mount.toString());
-        }
+        MountedTarget.detach(mount);
     }
 
     private String share(String more) throws IOException {

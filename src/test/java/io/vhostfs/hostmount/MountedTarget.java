@@ -97,6 +97,13 @@ final class MountedTarget implements AutoCloseable {
         process.destroyForcibly().waitFor();
     }
 
+    /** Takes away whatever a test has left at a mount point. */
+    static void detach(Path mount) throws IOException, InterruptedException {
+        while (MountTable.read().at(mount) != null) {
+            run(0, Path.of("/"), "umount", "-l", mount.toString());
+        }
+    }
+
     /** Ends it in whatever state it is. */
     @Override
     public void close() {

@@ -35,9 +35,7 @@ class PosixRulesTest {
 
     @AfterEach
     void clear() throws IOException, InterruptedException {
-        while (MountTable.read().at(mount) != null) {
-            MountedTarget.run(0, directory, "umount", "-l", mount.toString());
-        }
+        MountedTarget.detach(mount);
     }
 
     @AfterAll

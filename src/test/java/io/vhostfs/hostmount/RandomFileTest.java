@@ -55,11 +55,8 @@ class RandomFileTest {
 
     @AfterEach
     void clear() throws IOException, InterruptedException {
-        for (Path path : new Path[] {mount, second}) {
-            while (MountTable.read().at(path) != null) {
-                MountedTarget.run(0, directory, "umount", "-l", path.toString());
-            }
-        }
+        MountedTarget.detach(mount);
+        MountedTarget.detach(second);
     }
 
     private static void run(long seed, Path... directories) {
