@@ -265,6 +265,36 @@ class HostMountCallsTest {
     }
 
     @Test
+    void aDirectoryThatAnotherMountMovedIsRenamedOnceItWasLookedUp() throws Exception {
+        Path second = Files.createDirectory(directory.toRealPath().resolve("second"));
+        try (MountedTarget target = MountedTarget.start(
+                directory,
+                "--bdev",
+                "malloc:64M",
+                "--share",
+                "tag=t,mode=shared,mount=" + mount + mode.option(),
+                "--share",
+                "tag=u,mode=shared,mount=" + second + mode.option())) {
+            Path moved = Files.createDirectories(mount.resolve("from/moved"));
+            Path here = Files.createDirectory(mount.resolve("to")).resolve("moved");
+            Path last = Files.createDirectory(mount.resolve("last")).resolve("moved");
+            int fd = open(moved, LibcConstants.O_RDONLY); // keeps it in the kernel's cache under the first name
+            Files.move(second.resolve("from/moved"), second.resolve("to/moved"));
+            int status = callInt("rename", here.toString(), last.toString());
+            assertTrue(status == 0 || status == -Errno.ESTALE, () -> "rename: " + status);
+            assertEquals(status == 0, Files.exists(last));
+            if (status != 0) {
+                assertTrue(Files.isDirectory(here));
+                assertEquals(0, callInt("rename", here.toString(), last.toString()));
+            }
+            assertEquals(0, Libc.close(fd));
+            assertTrue(Files.isDirectory(second.resolve("last/moved")));
+            assertEquals(0, target.stop());
+        }
+        MountedTarget.detach(second);
+    }
+
+    @Test
     void setIdBitsGoWithWhatOthersThanRootChange() throws Exception {
         try (MountedTarget target = start()) {
             String[][] changes = {
