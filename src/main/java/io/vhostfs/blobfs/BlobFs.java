@@ -49,11 +49,12 @@ public final class BlobFs implements FileSystem {
             BlockChannel channel,
             NameHash hash,
             Quotas quotas,
-            long nextInode) {
+            long nextInode,
+            boolean hasShared) {
         this.store = store;
         this.home = home;
         this.device = device;
-        volume = new Volume(store, home, hash, quotas, nextInode);
+        volume = new Volume(store, home, hash, quotas, nextInode, hasShared);
         homeContext = new IoContext(this, store, home, 0, device, channel);
         contexts = new IoContext[] {homeContext};
         xattrs = new Xattrs(volume);
@@ -229,6 +230,12 @@ public final class BlobFs implements FileSystem {
             RemoteAccess.ended(op);
             return;
         }
+        FileOp clone = op.kind == FileOp.CLONE_SOURCE ? op.partner : null;
+        if (clone != null) {
+            // The range that it holds, or waits for, is the clone's business.
+            resume(clone);
+            return;
+        }
         FsRequest r = op.request;
         int status;
         switch (op.kind) {
@@ -266,6 +273,7 @@ public final class BlobFs implements FileSystem {
             case FsOp.RELEASE, FsOp.RELEASEDIR -> release(r, client);
             case FsOp.STATFS -> statistics(r, client);
             case FsOp.SYNCFS -> syncAll(r);
+            case FsOp.CLONE -> cloneRange(r, client);
             case FsOp.INTERRUPT -> {
                 locks.interrupt(client, r.key);
                 yield BlobStore.OK;
@@ -460,6 +468,29 @@ public final class BlobFs implements FileSystem {
         int status = SpaceSteps.check(r);
         status = status == BlobStore.OK ? InodeFlags.checkAllocation(r, inode) : status;
         return status == BlobStore.OK ? changes.start(r, inode, FileOp.FALLOCATE) : status;
+    }
+
+    private int cloneRange(FsRequest r, BlobFsClient client) {
+        Inode source = volume.opened(client, r.inode, r.handle);
+        if (source == null) {
+            return volume.status;
+        }
+        source.pins++;
+        Inode target = volume.opened(client, r.inode2, r.handle2);
+        source.pins--;
+        if (target == null) {
+            return volume.status;
+        }
+        if (!source.isRegular() || !target.isRegular()) {
+            return source.isDirectory() || target.isDirectory() ? -Errno.EISDIR : -Errno.EINVAL;
+        }
+        int status = CloneSteps.check(r);
+        return status == BlobStore.OK ? changes.startClone(r, source, target) : status;
+    }
+
+    @Override
+    public int cloneBlockBytes() {
+        return Items.BLOCK_SIZE;
     }
 
     // --- durability

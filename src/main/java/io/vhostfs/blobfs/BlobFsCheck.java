@@ -13,7 +13,7 @@ import java.util.function.Consumer;
  * Checks every item of a file system, read-only: inodes, entries, link counts, extents, attributes, orphans.
  *
  * <p>Reads the whole tree twice (inodes first, so that entries may name inodes that come later) and keeps about 70 bytes
- * per inode and a bit per block. Blocks; for a store that was opened and not started.
+ * per inode, 16 per extent that may be shared, and a bit per block. Blocks; for a store that was opened and not started.
  */
 public final class BlobFsCheck {
     /** What an item that cannot be read may explain. */
@@ -26,13 +26,16 @@ public final class BlobFsCheck {
             Kind.BROKEN_XATTR,
             Kind.STRAY_ORPHAN,
             Kind.WRONG_USAGE,
+            Kind.WRONG_REFERENCES,
             Kind.BAD_HEADER);
 
     private final BlobStore store;
     private final Consumer<CheckFinding> findings;
     private final CheckInodes inodes = new CheckInodes();
-    /** A bit per block: some extent holds it. */
+    /** A bit per block: some extent holds it, and says that no other does. */
     private final long[] claimed;
+
+    private final SharedCounts shared = new SharedCounts();
 
     private long dataBlocks;
     private final NameHash hash;
@@ -53,6 +56,7 @@ public final class BlobFsCheck {
     private boolean incomplete;
 
     private boolean hasSuper;
+    private long features;
     private long nextInode;
     private final QuotaSums sums = new QuotaSums();
 
@@ -71,6 +75,7 @@ public final class BlobFsCheck {
         walk(this::collectInode);
         walk(this::item);
         endInode();
+        checkShared();
         if (!incomplete) {
             checkHeader();
             checkInodes();
@@ -255,17 +260,21 @@ public final class BlobFsCheck {
         }
         extentEnd = Math.max(extentEnd, file + blocks);
         currentBlocks += blocks;
-        boolean isShared = false;
+        boolean mayBeShared = ExtentMap.isShared(Items.extentLength(value));
+        boolean isTwice = false;
         boolean isFree = false;
         for (long b = disk; b < disk + blocks; b++) {
             int word = (int) (b >>> 6);
-            long bit = 1L << b;
-            isShared |= (claimed[word] & bit) != 0;
+            long bit = mayBeShared ? 0 : 1L << b;
+            isTwice |= (claimed[word] & bit) != 0;
             isFree |= !store.isUsed(b);
             claimed[word] |= bit;
         }
         dataBlocks += blocks;
-        if (isShared) {
+        if (mayBeShared) {
+            shared.hold(disk, blocks);
+        }
+        if (isTwice) {
             report(Kind.SHARED_BLOCKS, currentNumber, "blocks from " + disk + " on belong to another extent, too");
         }
         if (isFree) {
@@ -344,8 +353,11 @@ public final class BlobFsCheck {
     private void systemItem(long k0, long k1, long value, int length) {
         if (k0 == Items.SYSTEM && k1 == Items.SUPER_KEY) {
             hasSuper = length == Items.SUPER_SIZE && Memory.getUnsignedByte(value) == Items.VERSION;
+            features = hasSuper ? Memory.getLong(value + Items.SUPER_INCOMPATIBLE_OFFSET) : 0;
         } else if (k0 == Items.SYSTEM && k1 == Items.NEXT_INODE_KEY && length == Items.COUNTER_SIZE) {
             nextInode = Memory.getLong(value + Items.COUNTER_VALUE_OFFSET);
+        } else if (k0 == Items.SYSTEM && Items.type(k1) == Items.TYPE_SHARED) {
+            sharedItem(k1, value, length);
         } else if (k0 == Items.SYSTEM && Items.type(k1) == Items.TYPE_ORPHAN && length == Items.ORPHAN_SIZE) {
             orphan(Items.sub(k1), Memory.getByte(value + Items.ORPHAN_REASON_OFFSET));
         } else if (k0 == Items.SYSTEM && QuotaSums.isQuota(k1, value, length)) {
@@ -361,7 +373,40 @@ public final class BlobFsCheck {
         }
     }
 
+    private void sharedItem(long k1, long value, int length) {
+        boolean fits = Items.isShared(k1, value, length, store.totalBlocks())
+                && shared.store(
+                        Items.sub(k1),
+                        Memory.getInt(value + Items.SHARED_LENGTH_OFFSET),
+                        Memory.getLong(value + Items.SHARED_REFERENCES_OFFSET));
+        if (!fits) {
+            report(Kind.MALFORMED_ITEM, 0, "count of references of blocks from " + Items.sub(k1) + " on");
+        }
+    }
+
     // --- the whole
+
+    private void checkShared() {
+        if (!shared.isEmpty() && hasSuper && (features & Items.FEATURE_SHARED) == 0) {
+            report(Kind.BAD_HEADER, 0, "the header does not say that extents share blocks");
+        }
+        shared.forEach((block, blocks, holders, stored) -> {
+            String range = "blocks " + block + " to " + (block + blocks - 1);
+            if (stored != (holders > 1 ? holders : 0)) {
+                report(
+                        Kind.WRONG_REFERENCES,
+                        0,
+                        range + " are held by " + holders + " extents, "
+                                + (stored == 0 ? "and nothing counts them" : "and counted as " + stored));
+            }
+            for (long b = block; b < block + blocks && holders > 0; b++) {
+                if ((claimed[(int) (b >>> 6)] & 1L << b) != 0) {
+                    report(Kind.SHARED_BLOCKS, 0, range + " belong to an extent that does not know it, too");
+                    return;
+                }
+            }
+        });
+    }
 
     private void checkHeader() {
         if (!hasSuper) {

@@ -43,14 +43,16 @@ public final class BlobFsRepair implements StoreMender {
             RepairItems items = new RepairItems(editor, reporter, nowNs, arena);
             RepairLosses losses = new RepairLosses(items);
             RepairHeader header = new RepairHeader(items);
+            RepairShared shared = new RepairShared(items);
             RepairInodes inodes = new RepairInodes(items, losses);
             header.checkFeatures();
             if (editor.isGuessed()) {
                 new RepairConflicts(items, losses).drop();
             }
             boolean madeAnew = inodes.mend();
-            new RepairValues(items, losses, header).mend();
+            new RepairValues(items, losses, header, shared).mend();
             header.mend(inodes.lastNumber());
+            shared.mend();
             new RepairTree(items, header).mend();
             new RepairQuotas(items, losses).mend(madeAnew);
             header.store();

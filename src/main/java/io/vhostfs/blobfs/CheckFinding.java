@@ -28,6 +28,8 @@ public record CheckFinding(Kind kind, long inode, String detail) {
         STRAY_ITEM,
         /** Two files, or a file and the store, share blocks: writing to one damages the other. */
         SHARED_BLOCKS,
+        /** The count of extents that share blocks is wrong: too low, and they are lost with the first that goes. */
+        WRONG_REFERENCES,
         /** A file's blocks are free for others to take. */
         FREE_BLOCKS_IN_USE,
         /** The size or the number of blocks disagrees with the extents. */

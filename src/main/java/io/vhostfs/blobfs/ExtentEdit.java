@@ -45,7 +45,8 @@ final class ExtentEdit {
         addCount = 0;
     }
 
-    void add(long fileBlock, long diskBlock, int blocks, boolean unwritten) {
+    /** The length with its flags. */
+    void add(long fileBlock, long diskBlock, int length) {
         if (addCount == addFile.length) {
             addFile = Arrays.copyOf(addFile, 2 * addCount);
             addDisk = Arrays.copyOf(addDisk, 2 * addCount);
@@ -53,7 +54,7 @@ final class ExtentEdit {
         }
         addFile[addCount] = fileBlock;
         addDisk[addCount] = diskBlock;
-        addLength[addCount++] = blocks | (unwritten ? ExtentMap.UNWRITTEN : 0);
+        addLength[addCount++] = length;
     }
 
     void compute() {
@@ -65,10 +66,10 @@ final class ExtentEdit {
         long p = oldPosition;
         if (!map.isEnd(p) && map.fileBlock(p) < start) {
             int length = map.length(p);
-            append(map.fileBlock(p), map.diskBlock(p), (int) (start - map.fileBlock(p)), length < 0);
+            append(map.fileBlock(p), map.diskBlock(p), (int) (start - map.fileBlock(p)), ExtentMap.flags(length));
         }
         for (int i = 0; i < addCount; i++) {
-            append(addFile[i], addDisk[i], ExtentMap.blocks(addLength[i]), addLength[i] < 0);
+            append(addFile[i], addDisk[i], ExtentMap.blocks(addLength[i]), ExtentMap.flags(addLength[i]));
         }
         for (; !map.isEnd(p) && map.fileBlock(p) <= end; p = map.next(p)) {
             oldCount++;
@@ -78,7 +79,7 @@ final class ExtentEdit {
             blocksDelta -= ExtentMap.blocks(length);
             if (extentEnd > end) {
                 long cut = Math.max(0, end - file);
-                append(file + cut, map.diskBlock(p) + cut, (int) (extentEnd - file - cut), length < 0);
+                append(file + cut, map.diskBlock(p) + cut, (int) (extentEnd - file - cut), ExtentMap.flags(length));
             }
         }
         for (int i = 0; i < newCount; i++) {
@@ -87,11 +88,11 @@ final class ExtentEdit {
         countChanges();
     }
 
-    private void append(long file, long disk, int blocks, boolean unwritten) {
+    private void append(long file, long disk, int blocks, int flags) {
         if (newCount > 0) {
             int last = newCount - 1;
             int lastBlocks = ExtentMap.blocks(newLength[last]);
-            if (newLength[last] < 0 == unwritten
+            if (ExtentMap.flags(newLength[last]) == flags
                     && newFile[last] + lastBlocks == file
                     && newDisk[last] + lastBlocks == disk
                     && lastBlocks + blocks <= Limits.MAX_EXTENT_BLOCKS) {
@@ -106,7 +107,7 @@ final class ExtentEdit {
         }
         newFile[newCount] = file;
         newDisk[newCount] = disk;
-        newLength[newCount++] = blocks | (unwritten ? ExtentMap.UNWRITTEN : 0);
+        newLength[newCount++] = blocks | flags;
     }
 
     private void countChanges() {
@@ -179,7 +180,7 @@ final class ExtentEdit {
         }
         long key = Items.extentKey(newFile[i]);
         if (what == 3) {
-            Items.encodeExtent(scratch, newDisk[i], ExtentMap.blocks(newLength[i]), newLength[i] < 0);
+            Items.encodeExtent(scratch, newDisk[i], newLength[i]);
             store.put(inode, key, scratch, Items.EXTENT_SIZE);
             return BlobStore.OK;
         }
@@ -191,14 +192,33 @@ final class ExtentEdit {
                 : store.prepareInHalfReserve(inode, key, Items.EXTENT_SIZE);
     }
 
-    /** Between begin and end: frees what the old extents held within the range. */
+    /** Between begin and end: frees what the old extents held within the range and shared with nobody. */
     void freeRange(BlobStore store) {
         for (long p = map.firstEndingBehind(start); !map.isEnd(p) && map.fileBlock(p) < end; p = map.next(p)) {
-            long file = map.fileBlock(p);
-            long from = Math.max(start, file);
-            long to = Math.min(end, file + ExtentMap.blocks(map.length(p)));
-            store.free(map.diskBlock(p) + (from - file), (int) (to - from));
+            if (!ExtentMap.isShared(map.length(p))) {
+                long from = Math.max(start, map.fileBlock(p));
+                store.free(map.diskBlock(p) + (from - map.fileBlock(p)), (int) (rangeEnd(p) - from));
+            }
         }
+    }
+
+    /** Gives up the references of the old extents within the range to what they may share with others. */
+    void dropShared(SharedBlocks shared) {
+        for (long p = map.firstEndingBehind(start); !map.isEnd(p) && map.fileBlock(p) < end; p = map.next(p)) {
+            if (ExtentMap.isShared(map.length(p))) {
+                long from = Math.max(start, map.fileBlock(p));
+                shared.change(map.diskBlock(p) + (from - map.fileBlock(p)), rangeEnd(p) - from, false);
+            }
+        }
+    }
+
+    private long rangeEnd(long position) {
+        return Math.min(end, map.fileBlock(position) + ExtentMap.blocks(map.length(position)));
+    }
+
+    /** Whether the tree changes at all. */
+    boolean isChange() {
+        return puts + deletes > 0;
     }
 
     ExtentMap apply() {

@@ -14,7 +14,10 @@ final class ExtentMap {
     /** Sign bit of a length: the extent is allocated, but reads as zeroes. */
     static final int UNWRITTEN = 1 << 31;
 
-    private static final int LENGTH_MASK = ~UNWRITTEN;
+    /** Of a length: other extents may hold some of the blocks, too. Never together with {@link #UNWRITTEN}. */
+    static final int SHARED = 1 << 30;
+
+    private static final int LENGTH_MASK = ~(UNWRITTEN | SHARED);
 
     static final class Leaf {
         final long[] fileBlocks;
@@ -60,6 +63,14 @@ final class ExtentMap {
         return length & LENGTH_MASK;
     }
 
+    static int flags(int length) {
+        return length & ~LENGTH_MASK;
+    }
+
+    static boolean isShared(int length) {
+        return (length & SHARED) != 0;
+    }
+
     /** The last index whose value is at most {@code key}, or -1. */
     private static int floorIndex(long[] sorted, int count, long key) {
         int low = 0;
@@ -88,7 +99,8 @@ final class ExtentMap {
         int length = leaf.lengths[i];
         long run = blocks(length) - into;
         if (run > 0) {
-            cursor.state = length < 0 ? ExtentCursor.UNWRITTEN : ExtentCursor.WRITTEN;
+            cursor.state =
+                    length < 0 ? ExtentCursor.UNWRITTEN : isShared(length) ? ExtentCursor.SHARED : ExtentCursor.WRITTEN;
             cursor.diskBlock = leaf.diskBlocks[i] + into;
             cursor.runBlocks = run;
             return;
@@ -151,7 +163,7 @@ final class ExtentMap {
         return leaves[(int) (position >>> 32)].diskBlocks[(int) position];
     }
 
-    /** With the {@link #UNWRITTEN} bit. */
+    /** With {@link #UNWRITTEN} or {@link #SHARED}. */
     int length(long position) {
         return leaves[(int) (position >>> 32)].lengths[(int) position];
     }
@@ -249,15 +261,15 @@ final class ExtentMap {
             return end;
         }
 
-        void add(long fileBlock, long diskBlock, int lengthWithFlag) {
+        void add(long fileBlock, long diskBlock, int length) {
             if (filled == LEAF_EXTENTS) {
                 flush();
             }
             f[filled] = fileBlock;
             d[filled] = diskBlock;
-            n[filled++] = lengthWithFlag;
+            n[filled++] = length;
             count++;
-            end = fileBlock + blocks(lengthWithFlag);
+            end = fileBlock + blocks(length);
         }
 
         private void flush() {

@@ -38,13 +38,19 @@ final class FileChanges {
     static final int SPACE_END = 13;
     static final int SYNC = 14;
     static final int SYNCED = 15;
+    static final int UNSHARE_READ = 16;
+    static final int UNSHARE_WRITE = 17;
+    static final int UNSHARE_COMMIT = 18;
+    static final int SHARE = 19;
 
     private final Volume volume;
     private final BlobStore store;
     private final Attributes attributes;
     private final WriteSteps writes;
     private final SpaceSteps space;
+    private final CloneSteps clones;
     private final ExtentEdit edit = new ExtentEdit();
+    private final SharedBlocks shared;
     private final Orphans orphans;
 
     private final IoContext homeContext;
@@ -55,8 +61,10 @@ final class FileChanges {
         this.store = volume.store;
         this.attributes = attributes;
         this.orphans = orphans;
-        writes = new WriteSteps(volume, edit);
-        space = new SpaceSteps(volume, edit, attributes);
+        shared = new SharedBlocks(volume);
+        writes = new WriteSteps(volume, edit, shared);
+        space = new SpaceSteps(volume, edit, shared, attributes);
+        clones = new CloneSteps(volume, edit, shared);
         volume.setChanges(this);
     }
 
@@ -89,6 +97,37 @@ final class FileChanges {
             op.newSize = kind == FileOp.TRUNCATE && r.operation == FsOp.SETATTR ? r.newAttributes.sizeBytes : 0;
         }
         RangeLocks.await(inode, op);
+        return run(op);
+    }
+
+    /** Starts a CLONE: PENDING, or its final status. Both ranges are taken at once, so that two clones never wait for each other. */
+    int startClone(FsRequest r, Inode source, Inode target) {
+        if (store.isReadOnly()) {
+            return -Errno.EROFS;
+        }
+        FileOp op = homeContext.obtain();
+        op.request = r;
+        op.inode = target;
+        op.kind = FileOp.CLONE;
+        op.phase = LOCK;
+        op.exclusive = true;
+        op.offset = r.offset2;
+        op.length = r.length;
+        op.position = 0;
+        target.pins++;
+        target.addExclusive(1);
+        RangeLocks.await(target, op);
+        if (source.number != target.number) {
+            FileOp holder = homeContext.obtain();
+            holder.kind = FileOp.CLONE_SOURCE;
+            holder.inode = source;
+            holder.exclusive = true;
+            holder.partner = op;
+            op.partner = holder;
+            source.pins++;
+            source.addExclusive(1);
+            RangeLocks.await(source, holder);
+        }
         return run(op);
     }
 
@@ -137,6 +176,10 @@ final class FileChanges {
             case ALLOCATE -> space.allocate(op);
             case SPACE_END -> space.end(op);
             case SYNC -> sync(op);
+            case UNSHARE_READ -> unshareRead(op);
+            case UNSHARE_WRITE -> unshareWrite(op);
+            case UNSHARE_COMMIT -> unshareCommit(op);
+            case SHARE -> clones.share(op);
             default -> op.ioStatus;
         };
     }
@@ -145,23 +188,37 @@ final class FileChanges {
 
     private int lock(FileOp op) {
         Inode inode = op.inode();
+        FileOp holder = op.partner;
         int r = setRange(op, inode);
         if (r < 0) {
-            RangeLocks.stopWaiting(inode, op);
-            RangeLocks.activate(inode, op);
+            acquire(inode, op);
+            if (holder != null) {
+                acquire(holder.inode(), holder);
+            }
             return r;
         }
-        // Those who overwrite elsewhere see that they must not, and wake us when the last of them has ended.
-        if (inode.hasRemoteWriters() || !RangeLocks.tryAcquire(inode, op)) {
+        if (mustWait(inode, op) || (holder != null && mustWait(holder.inode(), holder))) {
             return FileSystem.PENDING;
         }
-        RangeLocks.stopWaiting(inode, op);
-        RangeLocks.activate(inode, op);
-        if (op.kind == FileOp.WRITE && op.length == 0) {
+        acquire(inode, op);
+        if (holder != null) {
+            acquire(holder.inode(), holder);
+        }
+        if ((op.kind == FileOp.WRITE || op.kind == FileOp.CLONE) && op.length == 0) {
             return BlobStore.OK;
         }
         op.phase = LOAD;
         return CONTINUE;
+    }
+
+    /** Those who overwrite elsewhere see that they must not, and wake us when the last of them has ended. */
+    private static boolean mustWait(Inode inode, FileOp op) {
+        return inode.hasRemoteWriters() || !RangeLocks.tryAcquire(inode, op);
+    }
+
+    private static void acquire(Inode inode, FileOp op) {
+        RangeLocks.stopWaiting(inode, op);
+        RangeLocks.activate(inode, op);
     }
 
     /** What the operation must hold, as the inode is now. */
@@ -173,15 +230,21 @@ final class FileChanges {
             op.rangeEnd = Long.MAX_VALUE;
         } else {
             FsRequest r = op.request();
-            if (op.kind == FileOp.WRITE) {
-                int status = clipWrite(op, r, size);
-                if (status < 0) {
-                    return status;
-                }
+            int status =
+                    switch (op.kind) {
+                        case FileOp.WRITE -> clipWrite(op, r, size);
+                        case FileOp.CLONE -> CloneSteps.clip(op, r);
+                        default -> BlobStore.OK;
+                    };
+            if (status < 0) {
+                return status;
             }
             long end = op.offset + op.length;
             op.rangeStart = op.offset >>> Items.BLOCK_SHIFT;
             op.rangeEnd = (end + Items.BLOCK_MASK) >>> Items.BLOCK_SHIFT;
+            if (op.kind == FileOp.CLONE) {
+                CloneSteps.setSourceRange(op, r);
+            }
             boolean append = op.kind == FileOp.WRITE && (r.flags & LibcConstants.O_APPEND) != 0;
             if (end > size && (append || op.kind == FileOp.FALLOCATE || (inode.flags & Items.FLAG_STALE_TAIL) != 0)) {
                 op.rangeStart = Math.min(op.rangeStart, sizeBlock);
@@ -223,6 +286,16 @@ final class FileChanges {
         }
         if (op.kind == FileOp.FINISH_TRUNCATION) {
             return BlobStore.OK;
+        }
+        if (op.kind == FileOp.CLONE) {
+            Inode source = CloneSteps.source(op);
+            if (source.isInline()) {
+                // There is no block to share.
+                return BlobStore.OK;
+            }
+            if (volume.map(source) == null) {
+                return volume.status;
+            }
         }
         op.phase = inode.isInline() ? INLINE : PATCH_PLAN;
         return CONTINUE;
@@ -284,7 +357,7 @@ final class FileChanges {
         }
         int inlineBytes = Quotas.bytesOf(store.valueLength);
         edit.begin(ExtentMap.EMPTY, 0, 1);
-        edit.add(0, op.pieceDisk[0], 1, false);
+        edit.add(0, op.pieceDisk[0], 1);
         edit.compute();
         r = Quotas.check(inode.quota, Items.BLOCK_SIZE - inlineBytes, 0);
         if (r == BlobStore.OK) {
@@ -327,14 +400,19 @@ final class FileChanges {
             return r == BlobStore.OK ? CONTINUE : r;
         }
         op.patchCount = 0;
+        op.unshareBlock = -1;
         boolean grows =
                 switch (op.kind) {
-                    case FileOp.WRITE -> op.offset + op.length > op.inode().size;
+                    case FileOp.WRITE, FileOp.CLONE -> op.offset + op.length > op.inode().size;
                     case FileOp.TRUNCATE -> op.newSize > op.inode().size;
                     default -> space.planPatches(op);
                 };
         if (grows && (op.inode().flags & Items.FLAG_STALE_TAIL) != 0) {
             patchTail(op);
+        }
+        if (op.unshareBlock >= 0) {
+            op.phase = UNSHARE_READ;
+            return CONTINUE;
         }
         if (op.patchCount == 0) {
             return patched(op);
@@ -368,7 +446,8 @@ final class FileChanges {
     private void patchTail(FileOp op) {
         long size = op.inode().size;
         long block = size >>> Items.BLOCK_SHIFT;
-        if (op.kind != FileOp.WRITE || op.offset >>> Items.BLOCK_SHIFT > block) {
+        boolean covers = op.kind == FileOp.WRITE || op.kind == FileOp.CLONE;
+        if (!covers || op.offset >>> Items.BLOCK_SHIFT > block) {
             space.patch(op, block, (int) (size & Items.BLOCK_MASK), Items.BLOCK_SIZE);
         }
     }
@@ -393,8 +472,50 @@ final class FileChanges {
         op.phase = switch (op.kind) {
             case FileOp.WRITE -> PLAN;
             case FileOp.TRUNCATE -> COMMIT;
+            case FileOp.CLONE -> SHARE;
             default -> ALLOCATE;
         };
+        return CONTINUE;
+    }
+
+    // --- a block that others may hold, too, gets a place of its own before a part of it is zeroed
+
+    private int unshareRead(FileOp op) {
+        if (!op.obtainBounce(Items.BLOCK_SIZE)) {
+            return FileOp.noMemory();
+        }
+        int r = store.reserve(0, 1);
+        if (r != BlobStore.OK) {
+            return r;
+        }
+        op.addPiece(op.unshareBlock, store.reservedBlock, 1, true);
+        ExtentCursor cursor = op.context.cursor;
+        space.seek(op, op.unshareBlock);
+        op.phase = UNSHARE_WRITE;
+        return bounceIo(op, BlockIo.READ, cursor.diskBlock, 0);
+    }
+
+    private int unshareWrite(FileOp op) {
+        op.phase = UNSHARE_COMMIT;
+        return bounceIo(op, BlockIo.WRITE, op.pieceDisk[0], 0);
+    }
+
+    private int unshareCommit(FileOp op) {
+        Inode inode = op.inode();
+        int r = writes.prepareMap(op, inode, 1);
+        if (r == BlobStore.OK) {
+            r = store.begin(writes.mapLogBytes());
+        }
+        if (r != BlobStore.OK) {
+            return r;
+        }
+        writes.putPieces(op, inode, 1, true);
+        inode.beginChange();
+        volume.setMap(inode, edit.apply());
+        inode.endChange();
+        store.end();
+        volume.changed(inode);
+        op.phase = PATCH_PLAN;
         return CONTINUE;
     }
 
@@ -446,16 +567,31 @@ final class FileChanges {
         if (op.exclusive) {
             inode.addExclusive(-1);
         }
+        FileOp holder = op.partner;
         op.context.release(op);
+        if (holder != null) {
+            releaseHolder(holder);
+        }
         wakeWaiting(inode);
         inode.pins--;
         orphans.released(inode);
         return status;
     }
 
+    private void releaseHolder(FileOp holder) {
+        Inode source = holder.inode();
+        RangeLocks.release(source, holder);
+        source.addExclusive(-1);
+        holder.context.release(holder);
+        wakeWaiting(source);
+        source.pins--;
+        orphans.released(source);
+    }
+
     private void setResult(FileOp op, FsRequest r, Inode inode, @Nullable OpenFile opened) {
         switch (r.operation) {
             case FsOp.WRITE -> r.count = op.length;
+            case FsOp.CLONE -> r.count = op.position << Items.BLOCK_SHIFT;
             case FsOp.SETATTR -> inode.fill(r.attributes);
             case FsOp.OPEN, FsOp.CREATE -> attributes.setOpened(r, inode, opened);
             default -> {}

@@ -39,7 +39,7 @@ final class FileData {
         }
         map.seek(offset >>> Items.BLOCK_SHIFT, c.cursor);
         long inBlock = offset & Items.BLOCK_MASK;
-        if (c.cursor.state == ExtentCursor.WRITTEN && c.cursor.runBlocks << Items.BLOCK_SHIFT >= inBlock + ioLength) {
+        if (c.cursor.state >= ExtentCursor.WRITTEN && c.cursor.runBlocks << Items.BLOCK_SHIFT >= inBlock + ioLength) {
             long iovecs = r.dataIovecs;
             int count = r.dataIovecCount;
             if (room != ioLength) {
@@ -92,7 +92,7 @@ final class FileData {
         while (at < end) {
             map.seek(at >>> Items.BLOCK_SHIFT, cursor);
             long next = Math.min(end, runEnd(cursor, at));
-            if (cursor.state == ExtentCursor.WRITTEN) {
+            if (cursor.state >= ExtentCursor.WRITTEN) {
                 int before = op.iovecCount();
                 long slice = op.addSlice(iovecs, count, at - offset, next - at);
                 long disk = (cursor.diskBlock << Items.BLOCK_SHIFT) + (at & Items.BLOCK_MASK);
@@ -130,7 +130,7 @@ final class FileData {
         return (int) Math.min(result, BlobStore.OK);
     }
 
-    /** Whether a write changes nothing but data: aligned, within the size, and every block has data already. */
+    /** Whether a write changes nothing but data: aligned, within the size, and every block has data of its own already. */
     static boolean isOverwrite(IoContext c, FsRequest r, ExtentMap map, long size) {
         long offset = r.offset;
         long length = r.length;

@@ -30,6 +30,11 @@ final class FileOp extends BlobStore.Parkable implements Message {
     /** Ends a truncation that a crash cut short. */
     static final int FINISH_TRUNCATION = 6;
 
+    /** Shares a range of another file, or of another place of the same one: see {@link #partner}. */
+    static final int CLONE = 8;
+    /** Holds the range of the file that a CLONE takes from; does nothing by itself. */
+    static final int CLONE_SOURCE = 9;
+
     /** First and last block of a range, and the block at the end of file. */
     static final int MAX_PATCHES = 3;
 
@@ -98,7 +103,7 @@ final class FileOp extends BlobStore.Parkable implements Message {
 
     long[] pieceFile = new long[4];
     long[] pieceDisk = new long[4];
-    /** With {@link ExtentMap#UNWRITTEN}. */
+    /** With {@link ExtentMap#UNWRITTEN} or {@link ExtentMap#SHARED}; a new one with that takes the place of shared blocks. */
     int[] pieceLength = new int[4];
     /** Reserved by this operation, not yet in the tree. */
     boolean[] pieceNew = new boolean[4];
@@ -117,6 +122,14 @@ final class FileOp extends BlobStore.Parkable implements Message {
     long position;
 
     long endPosition;
+    /** Of FALLOC_FL_ZERO_RANGE: up to here no block is shared any more. */
+    long unsharedEnd;
+    /** A block of which a part is to be zeroed, and that must get a place of its own first; negative: none. */
+    long unshareBlock;
+    /** Of a CLONE from another file: what holds the source's range. Of that: the CLONE. */
+    @Nullable
+    FileOp partner;
+
     /** TRUNCATE: the new size. */
     long newSize;
     /** Something was changed already: an error now leaves it so. */
@@ -135,6 +148,7 @@ final class FileOp extends BlobStore.Parkable implements Message {
         request = null;
         inode = null;
         opened = null;
+        partner = null;
         pieceCount = 0;
         patchCount = 0;
         committed = false;
@@ -322,11 +336,11 @@ final class FileOp extends BlobStore.Parkable implements Message {
         pieceNew[pieceCount++] = isNew;
     }
 
-    /** Blocks reserved so far. */
+    /** Blocks reserved so far for what was a hole. */
     long newBlocks() {
         long blocks = 0;
         for (int i = 0; i < pieceCount; i++) {
-            blocks += pieceNew[i] ? ExtentMap.blocks(pieceLength[i]) : 0;
+            blocks += pieceNew[i] && !ExtentMap.isShared(pieceLength[i]) ? ExtentMap.blocks(pieceLength[i]) : 0;
         }
         return blocks;
     }
@@ -339,6 +353,31 @@ final class FileOp extends BlobStore.Parkable implements Message {
             }
         }
         pieceCount = 0;
+    }
+
+    /** Makes two pieces of one, the first of so many blocks. */
+    void splitPiece(int piece, int blocks) {
+        int length = pieceLength[piece];
+        addPiece(0, 0, 0, false);
+        for (int i = pieceCount - 1; i > piece; i--) {
+            pieceFile[i] = pieceFile[i - 1];
+            pieceDisk[i] = pieceDisk[i - 1];
+            pieceLength[i] = pieceLength[i - 1];
+            pieceNew[i] = pieceNew[i - 1];
+        }
+        pieceLength[piece] = blocks | ExtentMap.flags(length);
+        pieceFile[piece + 1] += blocks;
+        pieceDisk[piece + 1] += blocks;
+        pieceLength[piece + 1] = length - blocks;
+    }
+
+    /** Forgets the first pieces, which are in the tree. */
+    void dropPieces(int count) {
+        pieceCount -= count;
+        System.arraycopy(pieceFile, count, pieceFile, 0, pieceCount);
+        System.arraycopy(pieceDisk, count, pieceDisk, 0, pieceCount);
+        System.arraycopy(pieceLength, count, pieceLength, 0, pieceCount);
+        System.arraycopy(pieceNew, count, pieceNew, 0, pieceCount);
     }
 
     /** Adds bytes to be zeroed; two parts of one block overlap or touch, or what lies between is behind the end of file. */

@@ -63,7 +63,7 @@ final class FileQueries {
         long at = r.offset;
         while (at < inode.size) {
             map.seek(at >>> Items.BLOCK_SHIFT, cursor);
-            if ((cursor.state == ExtentCursor.WRITTEN) == forData) {
+            if ((cursor.state >= ExtentCursor.WRITTEN) == forData) {
                 r.count = at;
                 return BlobStore.OK;
             }

@@ -11,6 +11,8 @@ import io.vhostfs.memory.Memory;
 public final class FileSystemVisitor extends StoreVisitor {
     private long inodes;
     private long totalBlocks;
+    /** A bit per block: an extent that may share it was seen. */
+    private long[] shared = new long[0];
 
     /** Files, directories and other inodes found. */
     public long inodeCount() {
@@ -20,6 +22,7 @@ public final class FileSystemVisitor extends StoreVisitor {
     @Override
     public void begin(BlobStore store) {
         totalBlocks = store.totalBlocks();
+        shared = new long[(int) ((totalBlocks + 63) >>> 6)];
         BlobFsCheck check = new BlobFsCheck(
                 store,
                 finding -> reportProblem("inode " + finding.inode() + ": " + finding.kind() + ": " + finding.detail()));
@@ -37,10 +40,29 @@ public final class FileSystemVisitor extends StoreVisitor {
                 && Items.type(k1) == Items.TYPE_EXTENT
                 && Items.isExtent(valueAddress, valueLength, totalBlocks);
         if (isExtent) {
-            useBlocks(
-                    Memory.getLong(valueAddress + Items.EXTENT_BLOCK_OFFSET),
-                    Memory.getInt(valueAddress + Items.EXTENT_LENGTH_OFFSET),
-                    "inode " + k0);
+            long block = Memory.getLong(valueAddress + Items.EXTENT_BLOCK_OFFSET);
+            int length = Items.extentLength(valueAddress);
+            if (ExtentMap.isShared(length)) {
+                useShared(block, ExtentMap.blocks(length), "inode " + k0);
+            } else {
+                useBlocks(block, ExtentMap.blocks(length), "inode " + k0);
+            }
+        }
+    }
+
+    /** Blocks that another extent used already are used once. */
+    private void useShared(long block, int blocks, String owner) {
+        long from = block;
+        for (long b = block; b <= block + blocks; b++) {
+            boolean isEnd = b == block + blocks;
+            if (isEnd || (shared[(int) (b >>> 6)] & 1L << b) != 0) {
+                if (b > from) {
+                    useBlocks(from, b - from, owner);
+                }
+                from = b + 1;
+            } else {
+                shared[(int) (b >>> 6)] |= 1L << b;
+            }
         }
     }
 }

@@ -26,6 +26,8 @@ final class Items {
     static final int TYPE_COUNTER = 7;
     /** Under {@link #SYSTEM}. */
     static final int TYPE_SUPER = 8;
+    /** Under {@link #SYSTEM}: sub is the first disk block. */
+    static final int TYPE_SHARED = 9;
     /** Under {@link #SYSTEM}: sub is a project of which {@link #isQuotaProject} is true. */
     static final int TYPE_PROJECT = 10;
 
@@ -109,6 +111,15 @@ final class Items {
     static final int EXTENT_LENGTH_OFFSET = 4;
     static final int EXTENT_BLOCK_OFFSET = 8;
     static final int EXTENT_FLAG_UNWRITTEN = 1;
+    /** Other extents may hold some of its blocks, too: they are not written in place. */
+    static final int EXTENT_FLAG_SHARED = 2;
+
+    // --- SHARED: how many extents hold each of a run of blocks; at least 2
+
+    static final int SHARED_SIZE = 16;
+    static final int SHARED_VERSION_OFFSET = 0;
+    static final int SHARED_LENGTH_OFFSET = 4;
+    static final int SHARED_REFERENCES_OFFSET = 8;
 
     // --- INLINE (content of a small file; a symbolic link's target in one or two pieces)
 
@@ -152,6 +163,8 @@ final class Items {
     static final int SUPER_READ_ONLY_COMPATIBLE_OFFSET = 16;
     static final int SUPER_INCOMPATIBLE_OFFSET = 24;
     static final int SUPER_CREATED_OFFSET = 32;
+    /** Incompatible feature: extents may share blocks. Set with the first that do, and never cleared. */
+    static final long FEATURE_SHARED = 1;
 
     /** Read-only compatible: there are PROJECT items, which whoever changes something keeps true. */
     static final long FEATURE_QUOTAS = 1;
@@ -244,10 +257,43 @@ final class Items {
         return quota;
     }
 
-    static void encodeExtent(long to, long diskBlock, int lengthBlocks, boolean unwritten) {
-        Memory.putInt(to, VERSION | (unwritten ? EXTENT_FLAG_UNWRITTEN << 8 : 0));
-        Memory.putInt(to + EXTENT_LENGTH_OFFSET, lengthBlocks);
+    static long sharedKey(long diskBlock) {
+        return key(TYPE_SHARED, diskBlock);
+    }
+
+    /** The length has the flags of {@link ExtentMap}. */
+    static void encodeExtent(long to, long diskBlock, int length) {
+        int flags = (length < 0 ? EXTENT_FLAG_UNWRITTEN : 0) | (ExtentMap.isShared(length) ? EXTENT_FLAG_SHARED : 0);
+        Memory.putInt(to, VERSION | flags << 8);
+        Memory.putInt(to + EXTENT_LENGTH_OFFSET, ExtentMap.blocks(length));
         Memory.putLong(to + EXTENT_BLOCK_OFFSET, diskBlock);
+    }
+
+    /** An extent's length with the flags of {@link ExtentMap}. */
+    static int extentLength(long value) {
+        int flags = Memory.getByte(value + EXTENT_FLAGS_OFFSET);
+        return Memory.getInt(value + EXTENT_LENGTH_OFFSET)
+                | ((flags & EXTENT_FLAG_UNWRITTEN) != 0 ? ExtentMap.UNWRITTEN : 0)
+                | ((flags & EXTENT_FLAG_SHARED) != 0 ? ExtentMap.SHARED : 0);
+    }
+
+    static void encodeShared(long to, int blocks, long references) {
+        Memory.putInt(to, VERSION);
+        Memory.putInt(to + SHARED_LENGTH_OFFSET, blocks);
+        Memory.putLong(to + SHARED_REFERENCES_OFFSET, references);
+    }
+
+    /** Whether a value counts the references of blocks that lie within a store of so many blocks. */
+    static boolean isShared(long k1, long value, int length, long totalBlocks) {
+        if (length != SHARED_SIZE || Memory.getUnsignedByte(value) != VERSION) {
+            return false;
+        }
+        int blocks = Memory.getInt(value + SHARED_LENGTH_OFFSET);
+        return blocks > 0
+                && blocks <= Limits.MAX_ITEM_EXTENT_BLOCKS
+                && sub(k1) > 0
+                && sub(k1) <= totalBlocks - blocks
+                && Memory.getLong(value + SHARED_REFERENCES_OFFSET) >= 2;
     }
 
     static void encodeOrphan(long to, int reason) {
@@ -285,6 +331,11 @@ final class Items {
         }
         int blocks = Memory.getInt(value + EXTENT_LENGTH_OFFSET);
         long disk = Memory.getLong(value + EXTENT_BLOCK_OFFSET);
-        return blocks > 0 && blocks <= Limits.MAX_ITEM_EXTENT_BLOCKS && disk > 0 && disk <= totalBlocks - blocks;
+        int both = EXTENT_FLAG_UNWRITTEN | EXTENT_FLAG_SHARED;
+        return blocks > 0
+                && blocks <= Limits.MAX_ITEM_EXTENT_BLOCKS
+                && disk > 0
+                && disk <= totalBlocks - blocks
+                && (Memory.getByte(value + EXTENT_FLAGS_OFFSET) & both) != both;
     }
 }

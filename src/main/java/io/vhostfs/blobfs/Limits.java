@@ -24,12 +24,16 @@ final class Limits {
     static final int MAX_COLLISIONS = 256;
     /** Extents or items one atomic group changes: its nodes must fit the tree's cache all at once. */
     static final int MAX_GROUP_ITEMS = 64;
-    /** An extent's length in the format: what an int holds with room for the flag. */
-    static final int MAX_ITEM_EXTENT_BLOCKS = 1 << 30;
+    /** An extent's length in the format: what an int holds with room for two flags. */
+    static final int MAX_ITEM_EXTENT_BLOCKS = (1 << 30) - 1;
     /** An extent's length as it is made: 4 GiB, whose bits change in 100 µs, or 1 ms before the code is compiled. */
     static final int MAX_EXTENT_BLOCKS = 1 << 20;
     /** Blocks that one group allocates or frees, but for its last extent: the same. */
     static final int MAX_GROUP_BLOCKS = 1 << 20;
+    /** Ranges whose counts of references one group changes: each may lie in another node, and deletes have 16 chunks at least. */
+    static final int MAX_GROUP_SHARED_RANGES = 8;
+    /** Items that count the references of one such range: what is beyond goes into the next group. */
+    static final int MAX_SHARED_ITEMS_PER_RANGE = 16;
     /** Runs of free blocks that one turn looks for; in a store full of small ones each takes up to 300 µs. */
     static final int MAX_RESERVES_PER_TURN = 8;
     /** Inodes whose time stamps syncfs writes back in one turn. */

@@ -41,7 +41,8 @@ final class Mounter extends BlobStore.Parkable {
             failed(-Errno.EINVAL, "the file system is of a version this program does not know");
             return;
         }
-        long incompatible = Memory.getLong(value + Items.SUPER_INCOMPATIBLE_OFFSET)
+        long features = Memory.getLong(value + Items.SUPER_INCOMPATIBLE_OFFSET);
+        long incompatible = (features & ~Items.FEATURE_SHARED)
                 | (Memory.getLong(value + Items.SUPER_READ_ONLY_COMPATIBLE_OFFSET) & ~Items.FEATURE_QUOTAS);
         if (incompatible != 0) {
             failed(
@@ -60,7 +61,9 @@ final class Mounter extends BlobStore.Parkable {
             failed(s, "the quotas of shares are damaged: run fsck");
             return;
         }
-        listener.onMounted(new BlobFs(store, home, device, channel, new NameHash(store.hashSeed()), quotas, nextInode));
+        boolean hasShared = (features & Items.FEATURE_SHARED) != 0;
+        listener.onMounted(
+                new BlobFs(store, home, device, channel, new NameHash(store.hashSeed()), quotas, nextInode, hasShared));
     }
 
     private void failed(int status, String why) {

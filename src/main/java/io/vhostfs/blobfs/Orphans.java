@@ -24,7 +24,14 @@ final class Orphans {
 
     private final long[] keys = new long[Limits.MAX_GROUP_ITEMS];
     private final long[] extentBlocks = new long[Limits.MAX_GROUP_ITEMS];
+    /** With the flags of {@link ExtentMap}. */
     private final int[] extentLengths = new int[Limits.MAX_GROUP_ITEMS];
+    /** What is left of the last extent for the next group, or of length 0. */
+    private long restFile;
+
+    private long restBlock;
+    private int restLength;
+    private final SharedBlocks shared;
     private int keyCount;
     private boolean allKeys;
     /** What the collected items take of a quota, without INODE. */
@@ -44,6 +51,7 @@ final class Orphans {
     Orphans(Volume volume) {
         this.volume = volume;
         this.store = volume.store;
+        shared = new SharedBlocks(volume);
     }
 
     /** To be called when something that kept an inode has gone: a link, a reference, a handle, an operation. */
@@ -148,28 +156,74 @@ final class Orphans {
         if (r == BlobStore.OK && allKeys) {
             r = store.prepareDelete(Items.SYSTEM, Items.orphanKey(number));
         }
+        if (r == BlobStore.OK && !allKeys) {
+            r = volume.prepareInodeInReserve(number);
+        }
         if (r == BlobStore.OK) {
             r = volume.quotas.prepareInReserve(inode.quota);
         }
         if (r == BlobStore.OK) {
-            r = store.begin((keyCount + 2) * (BlobStore.logBytes(0) + BlobStore.RANGE_LOG_BYTES));
+            r = prepareShared(number);
+        }
+        if (r == -Errno.ENOSPC && shared.narrow()) {
+            return AGAIN;
+        }
+        if (r == BlobStore.OK) {
+            r = store.begin((keyCount + 2) * (BlobStore.logBytes(0) + BlobStore.RANGE_LOG_BYTES)
+                    + BlobStore.logBytes(Items.EXTENT_SIZE)
+                    + BlobStore.logBytes(Items.INODE_SIZE)
+                    + shared.logBytes());
         }
         if (r != BlobStore.OK) {
             return r;
         }
         for (int i = 0; i < keyCount; i++) {
             store.delete(number, keys[i]);
-            if (extentLengths[i] != 0) {
-                store.free(extentBlocks[i], extentLengths[i]);
+            if (extentLengths[i] != 0 && !ExtentMap.isShared(extentLengths[i])) {
+                store.free(extentBlocks[i], ExtentMap.blocks(extentLengths[i]));
             }
+        }
+        shared.put(volume.scratch);
+        if (restLength != 0) {
+            Items.encodeExtent(volume.scratch, restBlock, restLength);
+            store.put(number, Items.extentKey(restFile), volume.scratch, Items.EXTENT_SIZE);
         }
         if (allKeys) {
             store.delete(number, Items.INODE_KEY);
             store.delete(Items.SYSTEM, Items.orphanKey(number));
+        } else {
+            putRest(inode);
         }
         volume.quotas.charge(inode.quota, -collectedBytes - (allKeys ? Quotas.INODE_BYTES : 0), allKeys ? -1 : 0);
         store.end();
         return allKeys ? BlobStore.OK : AGAIN;
+    }
+
+    /** What is left of an inode after a group is whole by itself: a crash may leave it so. */
+    private void putRest(Inode inode) {
+        inode.beginChange();
+        for (int i = 0; i < keyCount; i++) {
+            inode.blocks -= ExtentMap.blocks(extentLengths[i]);
+        }
+        inode.endChange();
+        // The group's charge has them.
+        inode.chargedBlocks = inode.blocks;
+        volume.putInode(inode);
+    }
+
+    private int prepareShared(long number) {
+        for (int i = 0; i < keyCount; i++) {
+            if (ExtentMap.isShared(extentLengths[i])) {
+                shared.change(extentBlocks[i], ExtentMap.blocks(extentLengths[i]), false);
+            }
+        }
+        int r = shared.compute();
+        if (r == BlobStore.OK) {
+            r = shared.prepare(SharedBlocks.PREPARE_IN_RESERVE);
+        }
+        return r == BlobStore.OK && restLength != 0
+                ? store.prepareInReserve(number, Items.extentKey(restFile), Items.EXTENT_SIZE)
+                : r;
     }
 
     /** The inode's items but INODE, as many as go into one group. */
@@ -177,6 +231,8 @@ final class Orphans {
         keyCount = 0;
         allKeys = true;
         collectedBytes = 0;
+        restLength = 0;
+        shared.begin();
         boolean isLink = (inode.mode & Modes.S_IFMT) == Modes.S_IFLNK;
         if (inode.blocks == 0 && (inode.flags & Items.FLAG_XATTRS) == 0 && inode.quota == null) {
             if (isLink || (inode.isInline() && inode.size > 0)) {
@@ -201,27 +257,44 @@ final class Orphans {
                 allKeys = false;
                 return BlobStore.OK;
             }
-            if (!addFound()) {
-                return -Errno.EIO;
-            }
-            blocks += extentLengths[keyCount - 1];
             next = store.foundK1 + 1;
+            r = addFound();
+            if (r != BlobStore.OK || !allKeys) {
+                return r;
+            }
+            blocks += ExtentMap.blocks(extentLengths[keyCount - 1]);
         }
     }
 
-    private boolean addFound() {
-        if (Items.type(store.foundK1) != Items.TYPE_EXTENT) {
-            addKey(store.foundK1, 0, 0);
+    /** OK, NOT_RESIDENT or a negative errno; not all keys any more when the group is full. */
+    private int addFound() {
+        long k1 = store.foundK1;
+        if (Items.type(k1) != Items.TYPE_EXTENT) {
+            addKey(k1, 0, 0);
             collectedBytes += Quotas.bytesOf(store.valueLength);
-            return true;
+            return BlobStore.OK;
         }
         if (!Items.isExtent(store.valueAddress, store.valueLength, store.totalBlocks())) {
-            return false;
+            return -Errno.EIO;
         }
-        int blocks = Memory.getInt(store.valueAddress + Items.EXTENT_LENGTH_OFFSET);
-        addKey(store.foundK1, Memory.getLong(store.valueAddress + Items.EXTENT_BLOCK_OFFSET), blocks);
-        collectedBytes += (long) blocks << Items.BLOCK_SHIFT;
-        return true;
+        long block = Memory.getLong(store.valueAddress + Items.EXTENT_BLOCK_OFFSET);
+        int length = Items.extentLength(store.valueAddress);
+        int blocks = ExtentMap.blocks(length);
+        int room = ExtentMap.isShared(length) ? shared.room(block, blocks) : blocks;
+        if (room < 0) {
+            return volume.status;
+        }
+        allKeys = room == blocks;
+        if (room > 0) {
+            addKey(k1, block, room | ExtentMap.flags(length));
+            collectedBytes += (long) room << Items.BLOCK_SHIFT;
+        }
+        if (room > 0 && room < blocks) {
+            restFile = Items.sub(k1) + room;
+            restBlock = block + room;
+            restLength = length - room;
+        }
+        return BlobStore.OK;
     }
 
     private void addKey(long k1, long block, int length) {

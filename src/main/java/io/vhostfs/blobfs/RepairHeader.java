@@ -22,9 +22,10 @@ final class RepairHeader {
     /** What this version does not know must not be repaired by it. */
     void checkFeatures() {
         if (items.editor.find(Items.SYSTEM, Items.SUPER_KEY) && items.store.valueLength == Items.SUPER_SIZE) {
-            long features = Memory.getLong(items.store.valueAddress + Items.SUPER_INCOMPATIBLE_OFFSET)
-                    | (Memory.getLong(items.store.valueAddress + Items.SUPER_READ_ONLY_COMPATIBLE_OFFSET)
-                            & ~Items.FEATURE_QUOTAS);
+            long features =
+                    (Memory.getLong(items.store.valueAddress + Items.SUPER_INCOMPATIBLE_OFFSET) & ~Items.FEATURE_SHARED)
+                            | (Memory.getLong(items.store.valueAddress + Items.SUPER_READ_ONLY_COMPATIBLE_OFFSET)
+                                    & ~Items.FEATURE_QUOTAS);
             if (features != 0) {
                 throw new StoreException(
                         StoreException.Kind.UNSUPPORTED,

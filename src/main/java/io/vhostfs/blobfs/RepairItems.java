@@ -69,12 +69,15 @@ final class RepairItems {
     /** The items of one inode from {@code fromK1} on. */
     void forEachOf(long inode, long fromK1, LongConsumer visitor) {
         long k1 = fromK1;
-        while (editor.ceiling(inode, k1) && store.foundK0 == inode) {
+        // An item whose key is damaged may have the last one of all.
+        boolean wasLast = false;
+        while (!wasLast && editor.ceiling(inode, k1) && store.foundK0 == inode) {
             k1 = store.foundK1;
             length = store.valueLength;
             Memory.copy(store.valueAddress, value, length);
             visitor.accept(k1);
             k1++;
+            wasLast = k1 == 0;
         }
     }
 

@@ -21,6 +21,7 @@ final class RepairValues {
     private final NameHash hash;
     private final RepairLosses losses;
     private final RepairHeader header;
+    private final RepairShared shared;
 
     // --- the inode whose items are being looked at
 
@@ -34,7 +35,7 @@ final class RepairValues {
     private int xattrLength;
     private int xattrPieces;
 
-    RepairValues(RepairItems items, RepairLosses losses, RepairHeader header) {
+    RepairValues(RepairItems items, RepairLosses losses, RepairHeader header, RepairShared shared) {
         this.items = items;
         editor = items.editor;
         inodes = items.inodes;
@@ -43,6 +44,7 @@ final class RepairValues {
         hash = items.hash;
         this.losses = losses;
         this.header = header;
+        this.shared = shared;
     }
 
     void mend() {
@@ -157,6 +159,7 @@ final class RepairValues {
         }
         extentEnd = file + blocks;
         blockSum += blocks;
+        shared.hold();
         return true;
     }
 
@@ -270,7 +273,7 @@ final class RepairValues {
     }
 
     private void mendSystemItem(long k1) {
-        boolean good = header.take(k1);
+        boolean good = header.take(k1) || shared.take(k1);
         if (Items.type(k1) == Items.TYPE_ORPHAN && items.length == Items.ORPHAN_SIZE) {
             good = inodes.takeOrphan(Items.sub(k1), Memory.getByte(value + Items.ORPHAN_REASON_OFFSET));
         }

@@ -15,13 +15,17 @@ import io.vhostfs.os.LibcConstants;
  */
 final class SpaceSteps {
     private static final long END = Limits.MAX_FILE_BYTES >> Items.BLOCK_SHIFT;
+    /** Instead of a file block: it failed, for the reason in the volume's status. */
+    private static final long FAILED = -1;
 
     private final Volume volume;
     private final BlobStore store;
     private final ExtentEdit edit;
+    private final SharedBlocks shared;
     private final Attributes attributes;
 
-    SpaceSteps(Volume volume, ExtentEdit edit, Attributes attributes) {
+    SpaceSteps(Volume volume, ExtentEdit edit, SharedBlocks shared, Attributes attributes) {
+        this.shared = shared;
         this.volume = volume;
         this.store = volume.store;
         this.edit = edit;
@@ -34,6 +38,10 @@ final class SpaceSteps {
             throw new IllegalStateException("extents were dropped while an operation uses them");
         }
         return map;
+    }
+
+    void seek(FileOp op, long block) {
+        map(op).seek(block, op.context.cursor);
     }
 
     // --- truncation
@@ -97,21 +105,30 @@ final class SpaceSteps {
         return (size + Items.BLOCK_MASK) >>> Items.BLOCK_SHIFT;
     }
 
-    /** Where the last extents start, of as many as one group removes; not before {@code keep}. */
-    private static long cutStart(ExtentMap map, long keep) {
-        if (map.endBlock() <= keep) {
-            return keep;
-        }
-        long position = ExtentMap.position(map.leafCount(), 0);
+    /**
+     * Up to where one group can remove what lies from {@code start} on: {@code end} when that is all; {@link #FAILED}. Begins
+     * a change of shared blocks.
+     */
+    private long groupEnd(ExtentMap map, long start, long end) {
+        shared.begin();
         long blocks = 0;
-        for (int i = 0; i < Limits.MAX_GROUP_ITEMS && blocks < Limits.MAX_GROUP_BLOCKS; i++) {
-            position = map.previous(position);
-            if (position < 0 || map.fileBlock(position) <= keep) {
-                return keep;
+        long p = map.firstEndingBehind(start);
+        for (int i = 0; !map.isEnd(p) && map.fileBlock(p) < end; i++) {
+            long from = Math.max(start, map.fileBlock(p));
+            if (i == Limits.MAX_GROUP_ITEMS || blocks >= Limits.MAX_GROUP_BLOCKS) {
+                return from;
             }
-            blocks += ExtentMap.blocks(map.length(position));
+            long to = Math.min(end, map.fileBlock(p) + ExtentMap.blocks(map.length(p)));
+            if (ExtentMap.isShared(map.length(p))) {
+                int room = shared.room(map.diskBlock(p) + (from - map.fileBlock(p)), (int) (to - from));
+                if (room < to - from) {
+                    return room < 0 ? FAILED : from + room;
+                }
+            }
+            blocks += to - from;
+            p = map.next(p);
         }
-        return map.fileBlock(position);
+        return end;
     }
 
     /** The new size; and the extents behind it, when one group can remove them. */
@@ -120,13 +137,17 @@ final class SpaceSteps {
         ExtentMap map = map(op);
         long keep = blocksOf(op.newSize);
         boolean shrinks = op.newSize <= inode.size;
-        boolean inOneGroup = !shrinks || cutStart(map, keep) == keep;
+        long end = shrinks ? groupEnd(map, keep, END) : END;
+        if (end == FAILED) {
+            return volume.status;
+        }
+        boolean inOneGroup = end == END;
         boolean cuts = shrinks && inOneGroup && map.endBlock() > keep;
         int s = volume.prepareInodeInReserve(inode.number);
         int logBytes = BlobStore.logBytes(Items.INODE_SIZE);
         if (s == BlobStore.OK && cuts) {
-            s = prepareCut(inode, map, keep);
-            logBytes += edit.logBytes();
+            s = prepareCut(inode, map, keep, END);
+            logBytes += cutLogBytes();
         }
         if (s == BlobStore.OK && !inOneGroup) {
             s = volume.prepareInReserve(Items.SYSTEM, Items.orphanKey(inode.number), Items.ORPHAN_SIZE);
@@ -169,15 +190,29 @@ final class SpaceSteps {
         }
         inode.flags &= ~Items.FLAG_STALE_TAIL;
         map.seek(op.newSize >>> Items.BLOCK_SHIFT, op.context.cursor);
-        if ((op.newSize & Items.BLOCK_MASK) != 0 && op.context.cursor.state == ExtentCursor.WRITTEN) {
+        if ((op.newSize & Items.BLOCK_MASK) != 0 && op.context.cursor.state >= ExtentCursor.WRITTEN) {
             inode.flags |= Items.FLAG_STALE_TAIL;
         }
     }
 
-    private int prepareCut(Inode inode, ExtentMap map, long from) {
-        edit.begin(map, from, END);
+    /** After {@link #groupEnd}: the removal of what lies between. */
+    private int prepareCut(Inode inode, ExtentMap map, long from, long to) {
+        edit.begin(map, from, to);
         edit.compute();
-        return edit.prepare(store, inode.number, true);
+        edit.dropShared(shared);
+        int s = shared.compute();
+        if (s == BlobStore.OK) {
+            s = shared.prepare(SharedBlocks.PREPARE_IN_HALF_RESERVE);
+        }
+        if (s == -Errno.ENOSPC && shared.narrow()) {
+            return Volume.NEXT_TURN;
+        }
+        // Cutting a hole into one extent makes two: that needs room, which a cut of a whole extent does not.
+        return s == BlobStore.OK ? edit.prepare(store, inode.number, true) : s;
+    }
+
+    private int cutLogBytes() {
+        return edit.logBytes() + shared.logBytes();
     }
 
     /** Within the group and the inode's change. */
@@ -186,6 +221,7 @@ final class SpaceSteps {
         volume.setMap(inode, edit.apply());
         inode.blocks += edit.blocksDelta;
         edit.freeRange(store);
+        shared.put(volume.scratch);
     }
 
     int cut(FileOp op) {
@@ -197,9 +233,12 @@ final class SpaceSteps {
         Inode inode = op.inode();
         ExtentMap map = map(op);
         long keep = blocksOf(inode.size);
-        long from = cutStart(map, keep);
-        boolean last = from == keep;
-        int s = prepareCut(inode, map, from);
+        long end = groupEnd(map, keep, END);
+        if (end == FAILED) {
+            return volume.status;
+        }
+        boolean last = end == END;
+        int s = prepareCut(inode, map, keep, end);
         if (s == BlobStore.OK) {
             s = volume.prepareInodeInReserve(inode.number);
         }
@@ -207,7 +246,7 @@ final class SpaceSteps {
             s = store.prepareDelete(Items.SYSTEM, Items.orphanKey(inode.number));
         }
         if (s == BlobStore.OK) {
-            s = store.begin(edit.logBytes() + BlobStore.logBytes(Items.INODE_SIZE) + BlobStore.logBytes(0));
+            s = store.begin(cutLogBytes() + BlobStore.logBytes(Items.INODE_SIZE) + BlobStore.logBytes(0));
         }
         if (s != BlobStore.OK) {
             return s;
@@ -267,6 +306,7 @@ final class SpaceSteps {
     boolean planPatches(FileOp op) {
         int mode = op.request().mode;
         long end = op.offset + op.length;
+        op.unsharedEnd = 0;
         if (!isPunch(mode) && !isZero(mode)) {
             op.position = op.offset >>> Items.BLOCK_SHIFT;
             op.endPosition = blocksOf(end);
@@ -287,11 +327,13 @@ final class SpaceSteps {
         return grows(op);
     }
 
-    /** Zeroes a part of a block in place; holes and unwritten blocks read as zeroes already. */
+    /** Zeroes a part of a block in place, once it is the file's own; holes and unwritten blocks read as zeroes already. */
     void patch(FileOp op, long block, int from, int to) {
         map(op).seek(block, op.context.cursor);
         if (op.context.cursor.state == ExtentCursor.WRITTEN && from < to) {
             op.addPatch(block, op.context.cursor.diskBlock, from, to);
+        } else if (op.context.cursor.state == ExtentCursor.SHARED && from < to) {
+            op.unshareBlock = block;
         }
     }
 
@@ -305,7 +347,38 @@ final class SpaceSteps {
         if (!op.committed && !isPunch(mode) && isSurelyTooMuch(op)) {
             return -Errno.ENOSPC;
         }
+        if (isZero(mode) && op.unsharedEnd < op.endPosition) {
+            return punchShared(op);
+        }
         return isPunch(mode) ? punch(op) : allocateBatch(op, isZero(mode));
+    }
+
+    /** What is to become zeroes and may be others', too, becomes a hole first, which then gets blocks like any. */
+    private int punchShared(FileOp op) {
+        ExtentMap map = map(op);
+        long start = Math.max(op.position, op.unsharedEnd);
+        long p = map.firstEndingBehind(start);
+        for (int i = 0; !map.isEnd(p) && map.fileBlock(p) < op.endPosition; i++, p = map.next(p)) {
+            long from = Math.max(start, map.fileBlock(p));
+            if (i == Limits.MAX_EXTENTS_PER_TURN) {
+                op.unsharedEnd = from;
+                return Volume.NEXT_TURN;
+            }
+            if (ExtentMap.isShared(map.length(p))) {
+                long to = Math.min(op.endPosition, map.fileBlock(p) + ExtentMap.blocks(map.length(p)));
+                long end = groupEnd(map, from, to);
+                int s = end == FAILED ? volume.status : cutOut(op, map, from, end);
+                if (s != BlobStore.OK) {
+                    return s;
+                }
+                op.unsharedEnd = end;
+                op.committed = true;
+                volume.inNextTurn(op);
+                return FileSystem.PENDING;
+            }
+        }
+        op.unsharedEnd = op.endPosition;
+        return FileChanges.CONTINUE;
     }
 
     /** Whether more blocks are missing than are available, as far as a look at not too many extents tells. */
@@ -328,41 +401,33 @@ final class SpaceSteps {
     }
 
     private int punch(FileOp op) {
-        Inode inode = op.inode();
         ExtentMap map = map(op);
-        long position = map.firstEndingBehind(op.position);
-        long end = op.endPosition;
-        long blocks = 0;
-        for (int i = 0; !map.isEnd(position) && map.fileBlock(position) < end; i++) {
-            if (i == Limits.MAX_GROUP_ITEMS || blocks >= Limits.MAX_GROUP_BLOCKS) {
-                end = map.fileBlock(position);
-                break;
-            }
-            blocks += ExtentMap.blocks(map.length(position));
-            position = map.next(position);
+        long end = groupEnd(map, op.position, op.endPosition);
+        if (end == FAILED) {
+            return volume.status;
         }
-        edit.begin(map, op.position, end);
-        edit.compute();
-        if (edit.blocksDelta == 0) {
-            op.position = end;
-            return FileChanges.CONTINUE;
-        }
-        // Cutting a hole into one extent makes two: that needs room, which a punch of a whole extent does not.
-        int s = edit.prepare(store, inode.number, true);
-        if (s == BlobStore.OK) {
-            s = volume.prepareInodeInReserve(inode.number);
-        }
-        if (s == BlobStore.OK) {
-            s = store.begin(edit.logBytes() + BlobStore.logBytes(Items.INODE_SIZE));
-        }
-        if (s != BlobStore.OK) {
+        int s = cutOut(op, map, op.position, end);
+        return s == BlobStore.OK ? nextBatch(op, end) : s;
+    }
+
+    /** One group: a hole, after {@link #groupEnd}. */
+    private int cutOut(FileOp op, ExtentMap map, long from, long end) {
+        Inode inode = op.inode();
+        int s = prepareCut(inode, map, from, end);
+        if (s != BlobStore.OK || edit.blocksDelta == 0) {
             return s;
         }
-        inode.beginChange();
-        applyCut(inode);
-        inode.endChange();
-        endGroup(inode);
-        return nextBatch(op, end);
+        s = volume.prepareInodeInReserve(inode.number);
+        if (s == BlobStore.OK) {
+            s = store.begin(cutLogBytes() + BlobStore.logBytes(Items.INODE_SIZE));
+        }
+        if (s == BlobStore.OK) {
+            inode.beginChange();
+            applyCut(inode);
+            inode.endChange();
+            endGroup(inode);
+        }
+        return s;
     }
 
     private int nextBatch(FileOp op, long end) {
@@ -385,8 +450,7 @@ final class SpaceSteps {
         long end = WriteSteps.pieceEnd(op, op.pieceCount - 1);
         edit.begin(map(op), op.position, end);
         for (int i = 0; i < op.pieceCount; i++) {
-            int length = op.pieceLength[i];
-            edit.add(op.pieceFile[i], op.pieceDisk[i], ExtentMap.blocks(length), length < 0);
+            edit.add(op.pieceFile[i], op.pieceDisk[i], op.pieceLength[i]);
         }
         edit.compute();
         s = volume.checkBlocks(inode, edit.blocksDelta);
@@ -442,7 +506,9 @@ final class SpaceSteps {
                 op.addPiece(block, store.reservedBlock, store.reservedBlocks | ExtentMap.UNWRITTEN, true);
             } else {
                 boolean unwritten = zero || cursor.state == ExtentCursor.UNWRITTEN;
-                op.addPiece(block, cursor.diskBlock, run | (unwritten ? ExtentMap.UNWRITTEN : 0), false);
+                int flags =
+                        unwritten ? ExtentMap.UNWRITTEN : cursor.state == ExtentCursor.SHARED ? ExtentMap.SHARED : 0;
+                op.addPiece(block, cursor.diskBlock, run | flags, false);
             }
             block = WriteSteps.pieceEnd(op, op.pieceCount - 1);
         }

@@ -61,12 +61,16 @@ final class Volume {
     private int mapHand;
     private @Nullable FileChanges changes;
 
+    /** Whether the file system's header says that extents may share blocks. */
+    boolean hasShared;
+
     @SuppressWarnings("unused") // holds the scratch memory
     private final Arena arena = Arena.ofAuto();
 
-    Volume(BlobStore store, Reactor home, NameHash hash, Quotas quotas, long nextInode) {
+    Volume(BlobStore store, Reactor home, NameHash hash, Quotas quotas, long nextInode, boolean hasShared) {
         this.store = store;
         this.quotas = quotas;
+        this.hasShared = hasShared;
         this.home = home;
         this.hash = hash;
         this.nextInode = nextInode;
@@ -245,11 +249,10 @@ final class Volume {
                 return null;
             }
             long value = store.valueAddress;
-            boolean unwritten = (Memory.getByte(value + Items.EXTENT_FLAGS_OFFSET) & Items.EXTENT_FLAG_UNWRITTEN) != 0;
             builder.add(
                     Items.sub(store.foundK1),
                     Memory.getLong(value + Items.EXTENT_BLOCK_OFFSET),
-                    Memory.getInt(value + Items.EXTENT_LENGTH_OFFSET) | (unwritten ? ExtentMap.UNWRITTEN : 0));
+                    Items.extentLength(value));
         }
         ExtentMap map = builder.build();
         inode.loading = null;

@@ -2,6 +2,7 @@ package io.vhostfs.blobfs;
 
 import io.vhostfs.bdev.BlockIo;
 import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.fsdev.FsRequest;
 import io.vhostfs.memory.Iovecs;
 import io.vhostfs.memory.Memory;
@@ -12,14 +13,16 @@ import org.jspecify.annotations.Nullable;
  * The phases of a write that allocates, extends, or covers blocks only in part; see {@link FileChanges}.
  *
  * <p>Pieces of the range: blocks that have data (written in place), unwritten ones (written in place, then made data), and
- * newly reserved ones.
+ * newly reserved ones, for holes and in the place of blocks that others may hold, too.
  */
 final class WriteSteps {
     private final Volume volume;
     private final BlobStore store;
     private final ExtentEdit edit;
+    private final SharedBlocks shared;
 
-    WriteSteps(Volume volume, ExtentEdit edit) {
+    WriteSteps(Volume volume, ExtentEdit edit, SharedBlocks shared) {
+        this.shared = shared;
         this.volume = volume;
         this.store = volume.store;
         this.edit = edit;
@@ -123,11 +126,11 @@ final class WriteSteps {
         while (block < end) {
             map.seek(block, cursor);
             int run = (int) Math.min(cursor.runBlocks, end - block);
-            if (cursor.state == ExtentCursor.HOLE) {
+            if (cursor.state == ExtentCursor.HOLE || cursor.state == ExtentCursor.SHARED) {
                 if (reserves++ == Limits.MAX_RESERVES_PER_TURN) {
                     return Volume.NEXT_TURN;
                 }
-                int r = reserve(op, map, block, run);
+                int r = reserve(op, map, block, run, cursor.state == ExtentCursor.SHARED ? ExtentMap.SHARED : 0);
                 if (r != BlobStore.OK) {
                     return r;
                 }
@@ -137,21 +140,21 @@ final class WriteSteps {
             }
             block = pieceEnd(op, op.pieceCount - 1);
         }
-        return readPartial(op);
+        return readPartial(op, map);
     }
 
     static long pieceEnd(FileOp op, int piece) {
         return op.pieceFile[piece] + ExtentMap.blocks(op.pieceLength[piece]);
     }
 
-    private int reserve(FileOp op, ExtentMap map, long block, int run) {
-        // The commit asks again: others may use up meanwhile what is left.
-        int r = volume.checkBlocks(op.inode(), op.newBlocks() + run);
+    private int reserve(FileOp op, ExtentMap map, long block, int run, int flags) {
+        // The commit asks again: others may use up meanwhile what is left. What is replaced is counted already.
+        int r = flags != 0 ? BlobStore.OK : volume.checkBlocks(op.inode(), op.newBlocks() + run);
         if (r == BlobStore.OK) {
             r = store.reserve(goal(op, map, block), run);
         }
         if (r == BlobStore.OK) {
-            op.addPiece(block, store.reservedBlock, store.reservedBlocks, true);
+            op.addPiece(block, store.reservedBlock, store.reservedBlocks | flags, true);
         }
         return r;
     }
@@ -168,7 +171,7 @@ final class WriteSteps {
     }
 
     /** Reads the first and the last block when the write keeps some of their content. */
-    private int readPartial(FileOp op) {
+    private int readPartial(FileOp op, ExtentMap map) {
         FsRequest r = op.request();
         long first = startBlock(op);
         long last = endBlock(op) - 1;
@@ -186,10 +189,10 @@ final class WriteSteps {
         }
         op.position = whole ? last - first : 1;
         if (headPartial) {
-            readKept(op, first, 0);
+            readKept(op, map, first, 0);
         }
         if (tailPartial) {
-            readKept(op, last, (int) op.position);
+            readKept(op, map, last, (int) op.position);
         }
         op.alignedIovecs = whole ? -1 : 0;
         op.phase = FileChanges.MERGE;
@@ -212,18 +215,16 @@ final class WriteSteps {
     }
 
     /** Reads a block into the bounce buffer, or zeroes it there when nothing of it is kept. */
-    private static void readKept(FileOp op, long block, int bounceBlock) {
-        int piece = 0;
-        while (pieceEnd(op, piece) <= block) {
-            piece++;
-        }
+    private static void readKept(FileOp op, ExtentMap map, long block, int bounceBlock) {
         long start = block << Items.BLOCK_SHIFT;
-        boolean isData = !op.pieceNew[piece] && op.pieceLength[piece] >= 0;
+        ExtentCursor cursor = op.context.cursor;
+        map.seek(block, cursor);
+        boolean isData = cursor.state >= ExtentCursor.WRITTEN;
         long blockEnd = start + Items.BLOCK_SIZE;
         long validEnd = keepsTail(op) ? blockEnd : Math.min(op.inode().size, blockEnd);
         boolean covered = (op.offset <= start && op.offset + op.length >= validEnd) || validEnd <= start;
         if (isData && !covered) {
-            FileChanges.addBounceIo(op, BlockIo.READ, op.pieceDisk[piece] + (block - op.pieceFile[piece]), bounceBlock);
+            FileChanges.addBounceIo(op, BlockIo.READ, cursor.diskBlock, bounceBlock);
         } else {
             Memory.zero(op.bounceAddress() + ((long) bounceBlock << Items.BLOCK_SHIFT), Items.BLOCK_SIZE);
         }
@@ -335,7 +336,10 @@ final class WriteSteps {
         }
     }
 
-    /** The group that makes the new blocks, the size and the times part of the file. */
+    /**
+     * The group that makes the new blocks, the size and the times part of the file; before it, where many shared blocks are
+     * replaced, groups that do so with the first of them.
+     */
     int commit(FileOp op) {
         op.releaseBounce();
         Inode inode = op.inode();
@@ -353,9 +357,12 @@ final class WriteSteps {
         }
         int s = volume.prepareInode(inode.number);
         int logBytes = BlobStore.logBytes(Items.INODE_SIZE);
+        int pieces = op.pieceCount;
         if (s == BlobStore.OK && mapChanges) {
-            s = prepareMap(op, inode);
-            logBytes += edit.logBytes();
+            ExtentMap map = volume.map(inode);
+            pieces = map == null ? -1 : piecesOfGroup(op, map);
+            s = map == null || pieces < 0 ? volume.status : prepareMap(op, inode, map, pieces);
+            logBytes += mapLogBytes();
         }
         if (s == BlobStore.OK && mapChanges) {
             s = volume.checkBlocks(inode, edit.blocksDelta);
@@ -366,33 +373,88 @@ final class WriteSteps {
         if (s != BlobStore.OK) {
             return s;
         }
-        putPieces(op, inode, mapChanges);
+        boolean isLast = pieces == op.pieceCount;
+        putPieces(op, inode, pieces, mapChanges);
+        if (!isLast) {
+            return partWritten(op, inode);
+        }
         written(op, inode, r, mapChanges ? edit.apply() : null);
         return FileChanges.CONTINUE;
     }
 
-    private int prepareMap(FileOp op, Inode inode) {
+    /** How many of the first pieces one group takes; the last of them is cut when need be. Negative: see the volume's status. */
+    private int piecesOfGroup(FileOp op, ExtentMap map) {
+        shared.begin();
+        ExtentCursor cursor = op.context.cursor;
+        for (int i = 0; i < op.pieceCount; i++) {
+            if (ExtentMap.isShared(op.pieceLength[i])) {
+                map.seek(op.pieceFile[i], cursor);
+                int blocks = ExtentMap.blocks(op.pieceLength[i]);
+                int room = shared.room(cursor.diskBlock, blocks);
+                if (room <= 0) {
+                    return room < 0 ? room : i;
+                }
+                if (room < blocks) {
+                    op.splitPiece(i, room);
+                    return i + 1;
+                }
+            }
+        }
+        return op.pieceCount;
+    }
+
+    /** As {@link #commit} does, for the first pieces only: OK, NOT_RESIDENT or a negative errno. */
+    int prepareMap(FileOp op, Inode inode, int pieces) {
         ExtentMap map = volume.map(inode);
         if (map == null) {
             return volume.status;
         }
-        edit.begin(map, startBlock(op), endBlock(op));
-        for (int i = 0; i < op.pieceCount; i++) {
-            edit.add(op.pieceFile[i], op.pieceDisk[i], ExtentMap.blocks(op.pieceLength[i]), false);
-        }
-        edit.compute();
-        return edit.prepare(store, inode.number, false);
+        shared.begin();
+        return prepareMap(op, inode, map, pieces);
     }
 
-    private void putPieces(FileOp op, Inode inode, boolean mapChanges) {
-        for (int i = 0; i < op.pieceCount; i++) {
+    int mapLogBytes() {
+        return edit.logBytes() + shared.logBytes();
+    }
+
+    private int prepareMap(FileOp op, Inode inode, ExtentMap map, int pieces) {
+        edit.begin(map, op.pieceFile[0], pieceEnd(op, pieces - 1));
+        for (int i = 0; i < pieces; i++) {
+            edit.add(op.pieceFile[i], op.pieceDisk[i], ExtentMap.blocks(op.pieceLength[i]));
+        }
+        edit.compute();
+        edit.dropShared(shared);
+        int s = shared.compute();
+        if (s == BlobStore.OK) {
+            s = shared.prepare(SharedBlocks.PREPARE);
+        }
+        return s == BlobStore.OK ? edit.prepare(store, inode.number, false) : s;
+    }
+
+    /** Between begin and end. */
+    void putPieces(FileOp op, Inode inode, int pieces, boolean mapChanges) {
+        for (int i = 0; i < pieces; i++) {
             if (op.pieceNew[i]) {
                 store.markUsed(op.pieceDisk[i], ExtentMap.blocks(op.pieceLength[i]));
             }
         }
-        op.pieceCount = 0;
+        op.dropPieces(pieces);
         if (mapChanges) {
             edit.put(store, inode.number, volume.scratch);
+            shared.put(volume.scratch);
         }
+    }
+
+    /** The first of several groups: the rest of the pieces comes in the next turns. */
+    private int partWritten(FileOp op, Inode inode) {
+        inode.beginChange();
+        volume.setMap(inode, edit.apply());
+        inode.blocks += edit.blocksDelta;
+        inode.endChange();
+        volume.putInode(inode);
+        store.end();
+        volume.changed(inode);
+        volume.inNextTurn(op);
+        return FileSystem.PENDING;
     }
 }

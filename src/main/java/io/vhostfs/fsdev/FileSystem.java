@@ -24,6 +24,11 @@ public interface FileSystem {
      */
     int submit(FsRequest request);
 
+    /** The unit in which CLONE shares a file's content; 0: it never does. */
+    default int cloneBlockBytes() {
+        return 0;
+    }
+
     /** The reactor that owns the metadata. */
     Reactor home();
 

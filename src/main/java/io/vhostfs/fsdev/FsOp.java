@@ -98,5 +98,12 @@ public final class FsOp {
     /** key: a SETLK of the same client that waits, or is about to, ends with -EINTR. */
     public static final int INTERRUPT = 34;
 
+    /**
+     * inode, handle, offset (source), inode2, handle2, offset2 (target), length → count: so many bytes from {@code offset2}
+     * on now share the source's blocks; fewer than asked for, perhaps 0, when the rest must be copied. Offsets and length are
+     * multiples of {@link FileSystem#cloneBlockBytes}. -EINVAL: they are not, or the ranges overlap.
+     */
+    public static final int CLONE = 35;
+
     private FsOp() {}
 }

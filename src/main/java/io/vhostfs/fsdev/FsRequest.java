@@ -65,6 +65,10 @@ public abstract class FsRequest implements Message {
     public long handle;
     public long offset;
     public long length;
+    /** CLONE: the target's. */
+    public long handle2;
+
+    public long offset2;
     public boolean dataOnly;
     public boolean killPrivileges;
     /** WRITE of what the client had cached: it sets the times of the file itself. */

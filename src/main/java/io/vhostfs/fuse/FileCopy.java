@@ -7,10 +7,11 @@ import io.vhostfs.memory.Iovecs;
 import io.vhostfs.os.Errno;
 
 /**
- * COPY_FILE_RANGE as reads and writes in turn, through a large buffer of the session; no data passes the client.
+ * COPY_FILE_RANGE: blocks that lie alike in both files are shared, the rest goes by reads and writes in turn, through a
+ * large buffer of the session; no data passes the client.
  *
- * <p>Invariant: what is answered as copied was read and written; a hole becomes zeroes. A copy is not one change: others
- * may see a part of it. On the request's origin; everything is kept in the request.
+ * <p>Invariant: what is answered as copied was shared, or read and written; a hole becomes a hole or zeroes. A copy is not
+ * one change: others may see a part of it. On the request's origin; everything is kept in the request.
  */
 final class FileCopy {
     /** The request is ready for the file system once more. Other steps are the final status. */
@@ -18,6 +19,9 @@ final class FileCopy {
 
     /** One request copies no more, so that it does not keep a reactor for long; callers go on behind a short copy. */
     private static final long MAX_BYTES = 1 << 20;
+
+    /** One request shares no more, so that writers of these files need not wait for long. */
+    private static final long MAX_SHARED_BYTES = 1 << 30;
 
     private FileCopy() {}
 
@@ -29,22 +33,28 @@ final class FileCopy {
         r.copyOffset = r.argumentLong(FUSE_COPY_FILE_RANGE_IN_OFF_IN_OFFSET);
         r.copyOffset2 = r.argumentLong(FUSE_COPY_FILE_RANGE_IN_OFF_OUT_OFFSET);
         long length = r.argumentLong(FUSE_COPY_FILE_RANGE_IN_LEN_OFFSET);
-        r.copyLength = Math.min(length, MAX_BYTES);
+        r.copyBlock = session.cloneBlockBytes();
+        r.copyLength = Math.min(length, r.copyBlock == 0 ? MAX_BYTES : MAX_SHARED_BYTES);
         r.copied = 0;
         r.count = 0;
         boolean overflows = r.copyOffset < 0
                 || r.copyOffset2 < 0
                 || r.copyOffset > Long.MAX_VALUE - r.copyLength
                 || r.copyOffset2 > Long.MAX_VALUE - r.copyLength;
-        if (length < 0 || overflows || r.argumentLong(FUSE_COPY_FILE_RANGE_IN_FLAGS_OFFSET) != 0) {
+        boolean overlap = r.copyInode == r.inode2
+                && r.copyOffset < r.copyOffset2 + r.copyLength
+                && r.copyOffset2 < r.copyOffset + r.copyLength;
+        if (length < 0 || overflows || overlap || r.argumentLong(FUSE_COPY_FILE_RANGE_IN_FLAGS_OFFSET) != 0) {
             return -Errno.EINVAL;
         }
-        r.large = session.borrowLarge();
-        return r.large == null ? -Errno.ENOMEM : read(r);
+        if (r.copyBlock == 0 || ((r.copyOffset ^ r.copyOffset2) & (r.copyBlock - 1)) != 0) {
+            stopSharing(r);
+        }
+        return next(r, session);
     }
 
-    /** The file system is done with a read or a write. */
-    static int advance(FuseRequest r, int status) {
+    /** The file system is done with a clone, a read or a write. */
+    static int advance(FuseRequest r, FuseSession session, int status) {
         if (status < 0) {
             return end(r, status);
         }
@@ -52,7 +62,48 @@ final class FileCopy {
             return r.count == 0 ? end(r, 0) : write(r, r.count);
         }
         r.copied += r.count;
-        return r.count < r.length ? end(r, 0) : read(r);
+        if (r.operation == FsOp.CLONE) {
+            if (r.count < r.length) {
+                stopSharing(r);
+            }
+            return next(r, session);
+        }
+        return r.count < r.length ? end(r, 0) : next(r, session);
+    }
+
+    /** What is left goes by reads and writes, and is not to become too much. */
+    private static void stopSharing(FuseRequest r) {
+        r.copyBlock = 0;
+        r.copyLength = Math.min(r.copyLength, r.copied + MAX_BYTES);
+    }
+
+    private static int next(FuseRequest r, FuseSession session) {
+        long left = r.copyLength - r.copied;
+        if (left == 0) {
+            return end(r, 0);
+        }
+        long inBlock = (r.copyOffset + r.copied) & (r.copyBlock - 1);
+        if (r.copyBlock != 0 && inBlock == 0 && left >= r.copyBlock) {
+            return share(r, left & -r.copyBlock);
+        }
+        if (r.large == null) {
+            r.large = session.borrowLarge();
+        }
+        return r.large == null
+                ? end(r, -Errno.ENOMEM)
+                : read(r, r.copyBlock == 0 ? left : Math.min(left, r.copyBlock - inBlock));
+    }
+
+    private static int share(FuseRequest r, long lengthBytes) {
+        r.operation = FsOp.CLONE;
+        r.inode = r.copyInode;
+        r.handle = r.copyHandle;
+        r.offset = r.copyOffset + r.copied;
+        r.handle2 = r.copyHandle2;
+        r.offset2 = r.copyOffset2 + r.copied;
+        r.length = lengthBytes;
+        r.killPrivileges = FuseDecoder.killsWithoutBeingTold(r, r.state);
+        return SUBMIT;
     }
 
     /** What was copied before an error counts. */
@@ -61,16 +112,12 @@ final class FileCopy {
         return r.copied > 0 ? 0 : status;
     }
 
-    private static int read(FuseRequest r) {
-        long left = r.copyLength - r.copied;
-        if (left == 0) {
-            return end(r, 0);
-        }
+    private static int read(FuseRequest r, long most) {
         r.operation = FsOp.READ;
         r.inode = r.copyInode;
         r.handle = r.copyHandle;
         r.offset = r.copyOffset + r.copied;
-        setData(r, Math.min(left, LargeBuffer.CAPACITY));
+        setData(r, Math.min(most, LargeBuffer.CAPACITY));
         return SUBMIT;
     }
 

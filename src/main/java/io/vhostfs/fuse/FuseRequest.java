@@ -81,6 +81,8 @@ public abstract class FuseRequest extends FsRequest {
     long copyOffset2;
     long copyLength;
     long copied;
+    /** The unit of sharing; 0: the rest is read and written. */
+    int copyBlock;
 
     private final FuseSession session;
 

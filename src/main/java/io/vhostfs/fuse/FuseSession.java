@@ -137,7 +137,7 @@ public final class FuseSession {
                     switch (request.opcode) {
                         case FUSE_BATCH_FORGET -> forgetOn(request);
                         case FUSE_COPY_FILE_RANGE, FUSE_COPY_FILE_RANGE_64 ->
-                            copy(request, FileCopy.advance(request, status));
+                            copy(request, FileCopy.advance(request, this, status));
                         default -> answer(request, status);
                     };
             Memory.deliverFault();
@@ -262,7 +262,11 @@ public final class FuseSession {
         return request.opcode == FUSE_INIT ? FuseInit.reply(request, request.state, options) : request.replyStatus(0);
     }
 
-    // --- COPY_FILE_RANGE: reads and writes in turn
+    // --- COPY_FILE_RANGE: clones, reads and writes in turn
+
+    int cloneBlockBytes() {
+        return fileSystem.cloneBlockBytes();
+    }
 
     private int copy(FuseRequest request, int step) {
         int s = step;
@@ -271,7 +275,7 @@ public final class FuseSession {
             if (status == FileSystem.PENDING) {
                 return PENDING;
             }
-            s = FileCopy.advance(request, status);
+            s = FileCopy.advance(request, this, status);
         }
         return answer(request, s);
     }

@@ -32,6 +32,9 @@ final class DataOp {
     /** The size it sets, or -1. */
     long newSize = -1;
 
+    /** It sets the size in steps of whole blocks. */
+    boolean growsInSteps;
+
     DataOp(int submittedAt) {
         this.submittedAt = submittedAt;
     }

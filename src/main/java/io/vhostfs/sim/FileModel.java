@@ -298,6 +298,34 @@ final class FileModel {
         }
     }
 
+    /** Takes whole blocks of another file, or of this one, as they are: they are shared, and holes are holes. */
+    DataOp clone(FileModel source, long sourceOffset, long offset, long length, int historyLength) {
+        if (inline) {
+            expel(historyLength);
+        }
+        DataOp op = newOp(historyLength);
+        op.interval = true;
+        op.group = true;
+        op.growsInSteps = true;
+        ensure(offset + length);
+        if (offset + length > size) {
+            op.newSize = offset + length;
+            cleanTail(op);
+        }
+        byte[] data = source.read(sourceOffset, (int) length);
+        System.arraycopy(data, 0, content, (int) offset, data.length);
+        System.arraycopy(data, 0, disk, (int) offset, data.length);
+        for (long b = offset / BLOCK; b < (offset + length) / BLOCK; b++) {
+            boolean isData = source.mapped[(int) (b + (sourceOffset - offset) / BLOCK)];
+            zeroed[(int) b] = false;
+            if (isData || mapped[(int) b]) {
+                mapped[(int) b] = isData;
+                addRange(op, b * BLOCK, (b + 1) * BLOCK, true);
+            }
+        }
+        return op;
+    }
+
     /** Allocates a range. */
     DataOp allocate(long offset, long length, boolean grows, int historyLength) {
         if (inline) {
@@ -341,6 +369,7 @@ final class FileModel {
         for (DataOp op : ops) {
             if (op.newSize >= 0 && op.index >= prefix && op.mayBeApplied(prefix)) {
                 allowed |= op.newSize == found;
+                allowed |= op.growsInSteps && found > recorded && found < op.newSize && found % BLOCK == 0;
                 certain = op.durable ? op.newSize : certain;
             }
         }

@@ -209,6 +209,19 @@ record FuseMessage(int opcode, long nodeid, byte[] arguments, byte[] payload, in
         return of(FUSE_FALLOCATE, nodeid, in, 0);
     }
 
+    static FuseMessage copyFileRange(
+            long nodeid, long handle, long offset, long nodeid2, long handle2, long offset2, long length) {
+        byte[] in = buffer(FUSE_COPY_FILE_RANGE_IN_SIZE)
+                .putLong(FUSE_COPY_FILE_RANGE_IN_FH_IN_OFFSET, handle)
+                .putLong(FUSE_COPY_FILE_RANGE_IN_OFF_IN_OFFSET, offset)
+                .putLong(FUSE_COPY_FILE_RANGE_IN_NODEID_OUT_OFFSET, nodeid2)
+                .putLong(FUSE_COPY_FILE_RANGE_IN_FH_OUT_OFFSET, handle2)
+                .putLong(FUSE_COPY_FILE_RANGE_IN_OFF_OUT_OFFSET, offset2)
+                .putLong(FUSE_COPY_FILE_RANGE_IN_LEN_OFFSET, length)
+                .array();
+        return of(FUSE_COPY_FILE_RANGE_64, nodeid, in, FUSE_COPY_FILE_RANGE_OUT_SIZE);
+    }
+
     static FuseMessage lseek(long nodeid, long offset, int whence) {
         byte[] in = buffer(FUSE_LSEEK_IN_SIZE)
                 .putLong(FUSE_LSEEK_IN_OFFSET_OFFSET, offset)

@@ -11,9 +11,11 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Deque;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -71,6 +73,9 @@ final class SimGuest {
     private final TreeMap<Long, FileModel> gone = new TreeMap<>();
 
     private final List<Range> overwriting = new ArrayList<>();
+    /** What was written to others may turn up there. */
+    private final Set<Long> copiedInto = new HashSet<>();
+
     private History history;
     private int inFlight;
     private long nextWrite = 1;
@@ -131,6 +136,11 @@ final class SimGuest {
         }
         overwriting.clear();
         inFlight = 0;
+    }
+
+    /** Whether the inode may hold bytes that name another one, or another place. */
+    boolean wasCopiedInto(long inode) {
+        return copiedInto.contains(inode);
     }
 
     Map<Long, FileModel> files() {
@@ -223,6 +233,8 @@ final class SimGuest {
             return rmdir();
         } else if (what < 30) {
             return rename();
+        } else if (what < 36) {
+            return copy();
         } else if (what < 47) {
             return write();
         } else if (what < 53) {
@@ -985,6 +997,58 @@ final class SimGuest {
         });
     }
 
+    /** Whole blocks, which are shared. */
+    private boolean copy() {
+        ModelNode from = anyFile();
+        ModelNode to = anyFile();
+        if (from == null || to == null) {
+            return false;
+        }
+        Known s = known(from.inode);
+        Known t = known(to.inode);
+        FileModel source = s.file;
+        FileModel target = t.file;
+        if (!mayChangeAlone(source) || !mayChangeAlone(target) || source.size < FileModel.BLOCK) {
+            return false;
+        }
+        int sourceBlocks = (int) (source.size / FileModel.BLOCK);
+        int first = random.below(sourceBlocks);
+        int count = random.oneIn(2) ? sourceBlocks - first : 1 + random.below(sourceBlocks - first);
+        long offset = anyOffset(target) / FileModel.BLOCK * FileModel.BLOCK;
+        count = (int) Math.min(count, (plan.maxFileBytes() - offset) / FileModel.BLOCK);
+        long length = (long) count * FileModel.BLOCK;
+        long sourceOffset = (long) first * FileModel.BLOCK;
+        boolean isSame = source == target;
+        if (count <= 0 || (isSame && sourceOffset < offset + length && offset < sourceOffset + length)) {
+            return false;
+        }
+        DataOp op = startAlone(target, target.clone(source, sourceOffset, offset, length, history.length()));
+        if (!isSame) {
+            source.exclusive = true;
+            source.changing++;
+        }
+        copiedInto.add(to.inode);
+        String what = "copy " + from.inode + " " + sourceOffset + "+" + length + " to " + to.inode + " " + offset;
+        begin(from.inode, to.inode);
+        return send(
+                what,
+                FuseMessage.copyFileRange(
+                        from.inode, anyHandle(s), sourceOffset, to.inode, anyHandle(t), offset, length),
+                (error, body) -> {
+                    end(from.inode, to.inode);
+                    if (!isSame) {
+                        source.exclusive = false;
+                        source.changing--;
+                    }
+                    boolean good = succeeded(what, error, 0, false);
+                    long copied = good ? wrap(body).getLong(0) : 0;
+                    boolean whole = copied == length;
+                    // What went before an error counts.
+                    require(whole || !good || plan.small() || plan.faults().hasErred(), what + " copied " + copied);
+                    endChange(what, to.inode, target, op, whole);
+                });
+    }
+
     private boolean read() {
         ModelNode node = anyFile();
         if (node == null) {
@@ -1006,7 +1070,9 @@ final class SimGuest {
             }
             if (!quiet || file.version != version) {
                 // Which of its states it shows is not known, but it shows nothing else.
-                require(Pattern.isOwn(body, inode, offset), what + " shows bytes of another file or place");
+                require(
+                        wasCopiedInto(inode) || Pattern.isOwn(body, inode, offset),
+                        what + " shows bytes of another file or place");
                 return;
             }
             byte[] expected = file.read(offset, length);

@@ -152,6 +152,68 @@ class BlobFsCheckTest {
         assertTrue(kinds().contains(Kind.SHARED_BLOCKS));
     }
 
+    /** Two files more with the blocks of {@link #file}, of which the first differs in one. */
+    private void cloneTwice() {
+        fixture.mount();
+        FsTestClient client = fixture.newClient();
+        long d = client.lookup(ROOT, "d");
+        long source = client.lookup(d, "f");
+        for (String name : List.of("c1", "c2")) {
+            long clone = client.create(d, name);
+            assertEquals(16_384, client.cloneRange(source, 0, clone, 0, 16_384));
+        }
+        client.write(client.lookup(d, "c1"), 4096, new byte[4096]);
+        fixture.unmount();
+        assertEquals(Set.of(), kinds());
+    }
+
+    @Test
+    void aWrongCountOfReferences() {
+        cloneTwice();
+        damage(Items.SYSTEM, Items.sharedKey(extentOf(file)), (value, length) -> {
+            assertEquals(3, Memory.getLong(value + Items.SHARED_REFERENCES_OFFSET));
+            Memory.putLong(value + Items.SHARED_REFERENCES_OFFSET, 2);
+            return length;
+        });
+        assertEquals(Set.of(Kind.WRONG_REFERENCES), kinds());
+    }
+
+    @Test
+    void sharedBlocksThatNothingCounts() {
+        cloneTwice();
+        damage(Items.SYSTEM, Items.sharedKey(extentOf(file)), (value, length) -> -1);
+        assertEquals(Set.of(Kind.WRONG_REFERENCES), kinds());
+    }
+
+    @Test
+    void aCountOfBlocksThatNobodyHolds() {
+        damage(Items.SYSTEM, Items.sharedKey(5000), (value, length) -> {
+            Items.encodeShared(value, 7, 2);
+            return Items.SHARED_SIZE;
+        });
+        assertEquals(Set.of(Kind.WRONG_REFERENCES, Kind.BAD_HEADER), kinds());
+    }
+
+    @Test
+    void anExtentThatDoesNotKnowThatItsBlocksAreShared() {
+        cloneTwice();
+        damage(file, Items.extentKey(0), (value, length) -> {
+            Memory.putByte(value + Items.EXTENT_FLAGS_OFFSET, (byte) 0);
+            return length;
+        });
+        assertEquals(Set.of(Kind.WRONG_REFERENCES, Kind.SHARED_BLOCKS), kinds());
+    }
+
+    @Test
+    void aHeaderThatDoesNotKnowThatBlocksAreShared() {
+        cloneTwice();
+        damage(Items.SYSTEM, Items.SUPER_KEY, (value, length) -> {
+            Memory.putLong(value + Items.SUPER_INCOMPATIBLE_OFFSET, 0);
+            return length;
+        });
+        assertEquals(Set.of(Kind.BAD_HEADER), kinds());
+    }
+
     @Test
     void blocksThatAreFree() {
         long last = 32 * 256 - 20;

@@ -2,6 +2,7 @@ package io.vhostfs.blobfs;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.vhostfs.bdev.BlockDevice;
 import io.vhostfs.bdev.MallocDevice;
@@ -152,7 +153,7 @@ class BlobFsModelTest {
 
     private void step() {
         asksElsewhere = elsewhere != null && random.nextBoolean();
-        switch (random.nextInt(16)) {
+        switch (random.nextInt(18)) {
             case 0 -> make(false);
             case 1 -> make(random.nextInt(3) == 0);
             case 2 -> remove();
@@ -165,6 +166,7 @@ class BlobFsModelTest {
             case 12 -> allocate();
             case 13 -> xattr();
             case 14 -> chmod();
+            case 15, 16 -> cloneRange();
             default -> fsync();
         }
     }
@@ -415,6 +417,49 @@ class BlobFsModelTest {
         if ((mode & ~LibcConstants.FALLOC_FL_KEEP_SIZE) != 0 && offset < file.content.length) {
             Arrays.fill(file.content, offset, Math.min(file.content.length, offset + length), (byte) 0);
         }
+    }
+
+    private void cloneRange() {
+        Node source = anyFile();
+        Node target = random.nextInt(4) == 0 ? source : anyFile();
+        if (source == null || target == null) {
+            return;
+        }
+        int from = anyOffset(source.content.length) & ~4095;
+        int to = anyOffset(target.content.length) & ~4095;
+        int asked = 4096 * (1 + random.nextInt(random.nextBoolean() ? 3 : 30));
+        int whole = Math.max(0, Math.min(asked, source.content.length - from) & ~4095);
+        if (to + whole > MAX_FILE) {
+            return;
+        }
+        int status = client().tryClone(source.inode, from, target.inode, to, asked);
+        if (source == target && from < to + whole && to < from + whole) {
+            assertEquals(-Errno.EINVAL, status);
+            return;
+        }
+        assertEquals(0, status);
+        int count = (int) client().request.count;
+        if (count != whole) {
+            // Content that lives in the tree has no blocks; it may have outgrown it and be small again.
+            assertEquals(0, count);
+            assertTrue(
+                    source.content.length <= Limits.MAX_INLINE_BYTES || isHole(source.content), "nothing was shared");
+        }
+        if (count > 0 && target.content.length < to + count) {
+            target.content = Arrays.copyOf(target.content, to + count);
+        }
+        if (count > 0) {
+            System.arraycopy(source.content, from, target.content, to, count);
+        }
+    }
+
+    private static boolean isHole(byte[] content) {
+        for (byte b : content) {
+            if (b != 0) {
+                return false;
+            }
+        }
+        return true;
     }
 
     private void xattr() {

@@ -79,6 +79,7 @@ class BlobFsRepairTest {
 
     BlobFsRepairTest() {
         RichTree tree = new RichTree(16 << 20, 100, 78);
+        tree.share();
         tree.addOrphan();
         for (int i = 0; i < 6; i++) {
             tree.logRecord(i);

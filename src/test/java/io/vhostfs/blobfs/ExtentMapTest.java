@@ -37,7 +37,7 @@ class ExtentMapTest {
 
     private ExtentMap put(ExtentMap map, long file, long disk, int blocks, boolean unwritten) {
         edit.begin(map, file, file + blocks);
-        edit.add(file, disk, blocks, unwritten);
+        edit.add(file, disk, blocks | (unwritten ? ExtentMap.UNWRITTEN : 0));
         edit.compute();
         return edit.apply();
     }
@@ -58,7 +58,7 @@ class ExtentMapTest {
             } else {
                 boolean unwritten = random.nextBoolean();
                 long disk = 1L + random.nextInt(1 << 20);
-                edit.add(start, disk, end - start, unwritten);
+                edit.add(start, disk, end - start | (unwritten ? ExtentMap.UNWRITTEN : 0));
                 for (int b = start; b < end; b++) {
                     model[b] = (disk + b - start) * 2 + (unwritten ? 1 : 0);
                 }

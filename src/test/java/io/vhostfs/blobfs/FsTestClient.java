@@ -328,6 +328,25 @@ final class FsTestClient {
         return call(FsOp.FALLOCATE);
     }
 
+    /** Status; {@code request.count} says how many bytes the target shares now. */
+    int tryClone(long inode, long offset, long inode2, long offset2, long length) {
+        request.inode = inode;
+        request.handle = 0;
+        request.offset = offset;
+        request.inode2 = inode2;
+        request.handle2 = 0;
+        request.offset2 = offset2;
+        request.length = length;
+        request.count = -1;
+        return call(FsOp.CLONE);
+    }
+
+    /** How many bytes the target shares now. */
+    long cloneRange(long inode, long offset, long inode2, long offset2, long length) {
+        check(tryClone(inode, offset, inode2, offset2, length), "clone");
+        return request.count;
+    }
+
     int seek(long inode, long offset, int whence) {
         request.inode = inode;
         request.handle = 0;

@@ -117,6 +117,40 @@ class LongJobsTest {
     }
 
     @Test
+    void aFileOfManyExtentsIsClonedInSteps() {
+        FsFixture fixture = new FsFixture(1L << 30);
+        FsTestClient client = fixture.newClient();
+        int extents = EXTENTS / 5;
+        long file = client.create(ROOT, "source");
+        for (int i = 0; i < extents; i++) {
+            client.write(file, i * 8192L, new byte[4096]);
+        }
+        FsTestClient.Request r = client.newRequest();
+        r.inode = file;
+        r.length = extents * 8192L;
+        for (int round = 0; round < 2; round++) {
+            r.inode2 = round == 0 ? client.create(ROOT, "clone") : r.inode2;
+            longestNs = 0;
+            client.start(r, FsOp.CLONE);
+            assertOthersHaveTheirTurn(fixture, client);
+            assertEquals(0, await(fixture, r));
+            assertEquals((2L * extents - 1) * 4096, r.count);
+            print((round == 0 ? "cloning " : "cloning once more ") + extents + " extents");
+        }
+        assertEquals(client.getattr(file).blocks, client.getattr(r.inode2).blocks);
+        assertEquals(0, client.tryUnlink(ROOT, "clone"));
+        client.forget(r.inode2, 1);
+        longestNs = 0;
+        while (fixture.fileSystem.isCleaning()) {
+            turn(fixture);
+        }
+        print("deleting the clone");
+        fixture.unmount();
+        assertEquals(List.of(), Checks.run(fixture.device));
+        fixture.device.close();
+    }
+
+    @Test
     void aFileOfManyExtentsIsPunchedTruncatedAndDeletedInSteps() {
         FsFixture fixture = new FsFixture(4L << 30);
         FsTestClient client = fixture.newClient();

@@ -24,6 +24,7 @@ final class RichTree {
     private final FsTestClient client;
     final List<Long> directories = new ArrayList<>();
     final List<Long> files = new ArrayList<>();
+    private final List<Long> clones = new ArrayList<>();
 
     /** The root slots with their copies as the checkpoint before the last left them. */
     byte[] olderSlots = new byte[0];
@@ -76,6 +77,23 @@ final class RichTree {
         assertEquals(0, client.call(FsOp.MKNOD));
     }
 
+    /** In each directory two files that share blocks with another one, and each has some of its own. */
+    void share() {
+        directories.forEach(this::addClones);
+        checkpoint();
+    }
+
+    private void addClones(long directory) {
+        long source = client.create(directory, "source");
+        client.write(source, 0, bytes(20_000));
+        for (int i = 0; i < 2; i++) {
+            long clone = client.create(directory, "clone" + i);
+            assertEquals(12_288, client.cloneRange(source, 4096L * i, clone, 0, 12_288));
+            client.write(clone, 4096, bytes(3000));
+            clones.add(clone);
+        }
+    }
+
     private byte[] bytes(int length) {
         byte[] b = new byte[length];
         random.nextBytes(b);
@@ -117,6 +135,10 @@ final class RichTree {
         client.tryUnlink(directory, "short");
         if (number % 3 == 1) {
             client.truncate(some, 5000);
+        }
+        if (!clones.isEmpty()) {
+            int pair = 2 * (number % (clones.size() / 2));
+            client.cloneRange(clones.get(pair), 0, clones.get(pair + 1), 8192, 8192);
         }
         assertEquals(0, client.fsync(inode, false));
     }

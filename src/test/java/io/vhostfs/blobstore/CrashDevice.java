@@ -20,7 +20,7 @@ import org.jspecify.annotations.Nullable;
  * A disk with a volatile cache: what was not flushed may be lost in a crash, sector by sector. Requests complete in random
  * order when a random source is given, else at once.
  */
-final class CrashDevice extends TestDevice {
+public final class CrashDevice extends TestDevice {
     private long capacity;
     private final @Nullable Random asynchronous;
     private final Map<Long, byte[]> durable = new HashMap<>();
@@ -46,14 +46,14 @@ final class CrashDevice extends TestDevice {
 
     long discardedBytes;
 
-    CrashDevice(long capacity, @Nullable Random asynchronous) {
+    public CrashDevice(long capacity, @Nullable Random asynchronous) {
         super("crash device");
         this.capacity = capacity;
         this.asynchronous = asynchronous;
     }
 
     /** The power goes: of what was not flushed each sector is there or not. Channels of before are dead. */
-    void crash(Random random, int percentLost) {
+    public void crash(Random random, int percentLost) {
         for (Channel channel : channels) {
             channel.dead = true;
             for (BlockIo io : channel.pending) {
@@ -77,12 +77,12 @@ final class CrashDevice extends TestDevice {
     }
 
     /** Announces a power cut in the middle of a write; {@link #crash} is to follow. */
-    void cutAtWrite(long writesFromNow, Random random) {
+    public void cutAtWrite(long writesFromNow, Random random) {
         cutAtWrite = writesFromNow;
         tearing = random;
     }
 
-    boolean wasCut() {
+    public boolean wasCut() {
         return cutAtWrite < 0;
     }
 

@@ -40,6 +40,15 @@ public final class MemoryFileSystem implements FileSystem {
     private long lastCookie;
     private long clock = 1_700_000_000_000_000_000L;
 
+    /** 0: no range is cloned. */
+    public int cloneBlockBytes;
+
+    /** One CLONE takes no more. */
+    public long mostToClone = Long.MAX_VALUE;
+
+    /** What was cloned, in order. */
+    public final List<String> clones = new ArrayList<>();
+
     private static final class Node {
         final FsAttributes attributes = new FsAttributes();
         final Map<String, Entry> children = new TreeMap<>();
@@ -194,6 +203,7 @@ public final class MemoryFileSystem implements FileSystem {
             case FsOp.READDIR -> list(client, r, node);
             case FsOp.FALLOCATE -> allocate(client, r, node);
             case FsOp.LSEEK -> seek(client, r, node);
+            case FsOp.CLONE -> cloneRange(client, r, node);
             case FsOp.SYNCFS -> 0;
             default -> -Errno.ENOSYS;
         };
@@ -490,6 +500,33 @@ public final class MemoryFileSystem implements FileSystem {
             r.count = length == 0 ? 0 : scatter(r, node.data, (int) r.offset, (int) length);
         }
         return status;
+    }
+
+    @Override
+    public int cloneBlockBytes() {
+        return cloneBlockBytes;
+    }
+
+    private int cloneRange(Client client, FsRequest r, Node node) {
+        Node target = client.references.containsKey(r.inode2) ? nodes.get(r.inode2) : null;
+        if (target == null) {
+            return -Errno.ESTALE;
+        }
+        int status = client.handles.containsKey(r.handle2) ? checkHandle(client, r) : -Errno.EBADF;
+        if (status != 0) {
+            return status;
+        }
+        if (((r.offset | r.offset2 | r.length) & (cloneBlockBytes - 1)) != 0) {
+            return -Errno.EINVAL;
+        }
+        long length = Math.min(mostToClone, Math.min(r.length, node.data.length - r.offset));
+        r.count = Math.max(0, length) & -cloneBlockBytes;
+        clones.add(r.offset + "+" + r.count + " to " + r.offset2);
+        if (r.count > 0 && r.offset2 + r.count > target.data.length) {
+            resize(target, (int) (r.offset2 + r.count));
+        }
+        System.arraycopy(node.data, (int) r.offset, target.data, (int) r.offset2, (int) r.count);
+        return 0;
     }
 
     private int write(Client client, FsRequest r, Node node) {
