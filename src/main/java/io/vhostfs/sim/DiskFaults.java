@@ -84,9 +84,12 @@ final class DiskFaults {
         return hit;
     }
 
-    /** With an older node in that place far more often: only there a lost write is not told by what it leaves. */
+    /**
+     * With an older node in that place far more often, and not elsewhere where only nodes are damaged: only there a lost
+     * write is not told by what it leaves.
+     */
     boolean losesWrite(boolean node, boolean hidden) {
-        return damage(hidden ? lostWrites * HIDDEN_FACTOR : lostWrites, node);
+        return damage(hidden ? lostWrites * HIDDEN_FACTOR : onlyNodes ? 0 : lostWrites, node);
     }
 
     boolean misdirectsWrite(boolean node) {

@@ -52,6 +52,7 @@ public final class Simulation {
 
     private @Nullable Mounted mounted;
     private boolean damageSeen;
+    private boolean wasKilled;
     private long crashes;
     private long mounts;
 
@@ -415,6 +416,11 @@ public final class Simulation {
         if (plan.disk().slowRoots() && more.percent(40)) {
             disk.armCutAfterRoot(more.skewed(8), more.skewed(60));
         }
+        // What a killed target left in the disk's cache is what the next one found: both must outlive a cut.
+        if (wasKilled && more.percent(60)) {
+            disk.armCut(more.skewed(60));
+        }
+        wasKilled = false;
         try {
             drive(operations);
             finish();
@@ -484,6 +490,7 @@ public final class Simulation {
         driver.flush();
         guest.takeAnswers();
         disk.killChannels();
+        wasKilled = true;
         crashes++;
         guest.remember("--- the target is killed");
         abandon();
