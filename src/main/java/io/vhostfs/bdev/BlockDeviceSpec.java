@@ -8,7 +8,7 @@ import java.util.Locale;
 
 /**
  * What a user calls a block device: {@code malloc:SIZE}, {@code file:PATH[,size=SIZE][,direct=on]} or
- * {@code nvme:PCI-ADDRESS[,nsid=N][,interrupts=on][,timeout=SECONDS]}.
+ * {@code nvme:PCI-ADDRESS[,nsid=N][,interrupts=on][,timeout=SECONDS][,unsafe-noiommu=on]}.
  *
  * <p>Invariant: a value that exists is well-formed; whether the device can be opened is another matter. A comma in a path
  * is written twice. Any thread.
@@ -48,8 +48,10 @@ public sealed interface BlockDeviceSpec {
      * @param nsid namespace identifier
      * @param interrupts whether reactors may sleep while requests are under way
      * @param timeoutSeconds after which a command is aborted
+     * @param unsafeNoIommu whether to use it also where no IOMMU keeps it from memory that is not ours
      */
-    record Nvme(String address, int nsid, boolean interrupts, int timeoutSeconds) implements BlockDeviceSpec {
+    record Nvme(String address, int nsid, boolean interrupts, int timeoutSeconds, boolean unsafeNoIommu)
+            implements BlockDeviceSpec {
         /** Linux's. */
         public static final int DEFAULT_TIMEOUT_SECONDS = 30;
 
@@ -58,7 +60,8 @@ public sealed interface BlockDeviceSpec {
         @Override
         public String toString() {
             return "nvme:" + address + (nsid == 1 ? "" : ",nsid=" + nsid) + (interrupts ? ",interrupts=on" : "")
-                    + (timeoutSeconds == DEFAULT_TIMEOUT_SECONDS ? "" : ",timeout=" + timeoutSeconds);
+                    + (timeoutSeconds == DEFAULT_TIMEOUT_SECONDS ? "" : ",timeout=" + timeoutSeconds)
+                    + (unsafeNoIommu ? ",unsafe-noiommu=on" : "");
         }
     }
 
@@ -153,17 +156,19 @@ public sealed interface BlockDeviceSpec {
         }
         int nsid = 1;
         boolean interrupts = false;
+        boolean unsafeNoIommu = false;
         int timeoutSeconds = Nvme.DEFAULT_TIMEOUT_SECONDS;
         for (String option : parts.subList(1, parts.size())) {
             String[] pair = keyAndValue(text, option);
             switch (pair[0]) {
                 case "nsid" -> nsid = number(text, pair, Integer.MAX_VALUE);
                 case "timeout" -> timeoutSeconds = number(text, pair, Nvme.MAX_TIMEOUT_SECONDS);
+                case "unsafe-noiommu" -> unsafeNoIommu = onOrOff(text, pair);
                 case "interrupts" -> interrupts = onOrOff(text, pair);
                 default -> throw invalid(text, "there is no option '" + pair[0] + "'");
             }
         }
-        return new Nvme(address, nsid, interrupts, timeoutSeconds);
+        return new Nvme(address, nsid, interrupts, timeoutSeconds, unsafeNoIommu);
     }
 
     private static int number(String text, String[] pair, int max) {

@@ -63,8 +63,9 @@ final class NvmeDevices {
                 .withInterrupts(spec.interrupts())
                 .withTimeouts(TimeUnit.SECONDS.toNanos(spec.timeoutSeconds()), NvmeOptions.DEFAULT.adminTimeoutNs());
         try {
-            NvmeController controller =
-                    NvmeController.open(VfioTransport.open(spec.address(), spec.interrupts() ? pairs + 1 : 0), options);
+            NvmeController controller = NvmeController.open(
+                    VfioTransport.open(spec.address(), spec.interrupts() ? pairs + 1 : 0, spec.unsafeNoIommu()),
+                    options);
             controller.startWatching();
             return controller;
         } catch (NvmeException e) {

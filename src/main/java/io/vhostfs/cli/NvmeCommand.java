@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
@@ -26,6 +27,10 @@ final class NvmeCommand {
 
     /** Data units count thousands of 512 bytes. */
     private static final double UNIT_GB = 512_000e-9;
+
+    private static final String UNSAFE_NO_IOMMU = "--unsafe-noiommu";
+    private static final String UNSAFE_NO_IOMMU_TEXT =
+            "Ask it also where no IOMMU keeps it from memory that is not vhostfs's.";
 
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli fills it
@@ -58,8 +63,10 @@ final class NvmeCommand {
     }
 
     @Command(name = "identify", description = "Show what a controller is, and its namespaces.")
-    int identify(@Parameters(paramLabel = "PCI-ADDRESS") String address) {
-        try (NvmeController controller = open(address)) {
+    int identify(
+            @Parameters(paramLabel = "PCI-ADDRESS") String address,
+            @Option(names = UNSAFE_NO_IOMMU, description = UNSAFE_NO_IOMMU_TEXT) boolean unsafeNoIommu) {
+        try (NvmeController controller = open(address, unsafeNoIommu)) {
             ControllerInfo info = controller.info();
             PrintWriter out = out();
             out.printf("controller      %s%n", controller.name());
@@ -97,8 +104,10 @@ final class NvmeCommand {
     }
 
     @Command(name = "smart", description = "Show a controller's health and its last errors.")
-    int smart(@Parameters(paramLabel = "PCI-ADDRESS") String address) {
-        try (NvmeController controller = open(address)) {
+    int smart(
+            @Parameters(paramLabel = "PCI-ADDRESS") String address,
+            @Option(names = UNSAFE_NO_IOMMU, description = UNSAFE_NO_IOMMU_TEXT) boolean unsafeNoIommu) {
+        try (NvmeController controller = open(address, unsafeNoIommu)) {
             SmartLog log = controller.smart();
             PrintWriter out = out();
             out.printf("warnings          %s%n", log.criticalWarning() == 0 ? "none" : describe(log.criticalWarning()));
@@ -145,10 +154,11 @@ final class NvmeCommand {
         return text.toString();
     }
 
-    private static NvmeController open(String text) {
+    private static NvmeController open(String text, boolean unsafeNoIommu) {
         try {
             String address = PciDevice.parseAddress(text);
-            return NvmeController.open(VfioTransport.open(address, 0), NvmeOptions.DEFAULT.withMaxQueuePairs(1));
+            return NvmeController.open(
+                    VfioTransport.open(address, 0, unsafeNoIommu), NvmeOptions.DEFAULT.withMaxQueuePairs(1));
         } catch (IllegalArgumentException e) {
             throw new CliException(ExitCodes.USAGE, String.valueOf(e.getMessage()));
         } catch (NvmeException e) {

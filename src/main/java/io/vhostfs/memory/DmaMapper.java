@@ -2,6 +2,17 @@ package io.vhostfs.memory;
 
 /** Makes memory of this process reachable for devices, at addresses of their own (IOVAs). Control paths; any thread. */
 public interface DmaMapper {
+    /** What {@link #maxMapBytes} says when any range will do. */
+    long ANY_LENGTH = 1L << 62;
+
+    /**
+     * The largest range that {@link #map} takes, a power of two: larger ones are mapped in pieces, at multiples of it. What
+     * lies side by side in memory need not do so for the device then.
+     */
+    default long maxMapBytes() {
+        return ANY_LENGTH;
+    }
+
     /**
      * Maps a range whose start and length are multiples of a page; the range is contiguous for the device too.
      *

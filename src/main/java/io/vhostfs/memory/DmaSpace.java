@@ -107,9 +107,9 @@ public final class DmaSpace implements DmaRegions.Listener, AutoCloseable {
 
     @Override
     public synchronized void onRegionAdded(long address, long lengthBytes) {
-        long iova = mapper.map(address, lengthBytes);
-        if (iova < 0) {
-            lastErrno = (int) iova;
+        int result = map(address, lengthBytes);
+        if (result < 0) {
+            lastErrno = result;
             unmappedBytes += lengthBytes;
             LOG.warn(
                     "{}: {} MiB of memory cannot be mapped for DMA ({}): data there is copied through bounce buffers."
@@ -120,35 +120,57 @@ public final class DmaSpace implements DmaRegions.Listener, AutoCloseable {
                     mapper.remedy(lastErrno));
             return;
         }
-        mappings.add(new Mapping(address, lengthBytes, iova));
         table = new Table(mappings);
+    }
+
+    /** All of a region or nothing; 0 or a negative errno. */
+    private int map(long address, long lengthBytes) {
+        long end = address + lengthBytes;
+        long pieceBytes = mapper.maxMapBytes();
+        long at = address;
+        while (at < end) {
+            long length = Math.min(end - at, pieceBytes - (at & pieceBytes - 1));
+            long iova = mapper.map(at, length);
+            if (iova < 0) {
+                takeOut(address, at - address).forEach(piece -> mapper.unmap(piece.iova, piece.lengthBytes));
+                return (int) iova;
+            }
+            mappings.add(new Mapping(at, length, iova));
+            at += length;
+        }
+        return 0;
+    }
+
+    /** The mappings of a region leave the list; they stay mapped. */
+    private List<Mapping> takeOut(long address, long lengthBytes) {
+        List<Mapping> pieces = mappings.stream()
+                .filter(mapping -> mapping.address >= address && mapping.address - address < lengthBytes)
+                .toList();
+        mappings.removeAll(pieces);
+        return pieces;
     }
 
     @Override
     public synchronized void onRegionRemoved(long address, long lengthBytes) {
-        for (int i = 0; i < mappings.size(); i++) {
-            Mapping mapping = mappings.get(i);
-            if (mapping.address == address) {
-                mappings.remove(i);
-                table = new Table(mappings);
-                mapper.unmap(mapping.iova, mapping.lengthBytes);
-                return;
-            }
+        List<Mapping> pieces = takeOut(address, lengthBytes);
+        if (pieces.isEmpty()) {
+            unmappedBytes -= lengthBytes;
+            return;
         }
-        unmappedBytes -= lengthBytes;
+        table = new Table(mappings);
+        pieces.forEach(piece -> mapper.unmap(piece.iova, piece.lengthBytes));
     }
 
     @Override
     public synchronized void onRegionRetired(long address, long lengthBytes) {
-        for (int i = 0; i < mappings.size(); i++) {
-            if (mappings.get(i).address == address) {
-                retired.add(mappings.remove(i));
-                table = new Table(mappings);
-                retirements++;
-                return;
-            }
+        List<Mapping> pieces = takeOut(address, lengthBytes);
+        if (pieces.isEmpty()) {
+            unmappedBytes -= lengthBytes;
+            return;
         }
-        unmappedBytes -= lengthBytes;
+        retired.addAll(pieces);
+        table = new Table(mappings);
+        retirements++;
     }
 
     /** Regions retired so far; those of them that are still mapped wait for {@link #releaseRetired}. */

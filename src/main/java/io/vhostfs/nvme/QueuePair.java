@@ -106,6 +106,9 @@ public final class QueuePair {
     private final long listsAddress;
     private final long listsIova;
     private final long zeroesAddress;
+    private final long zeroesIova;
+    private final HugepageMemory bounceMemory;
+    private final long bounceIova;
     private final MemoryPool bounce;
     private final DataPointer dataPointer;
 
@@ -147,25 +150,29 @@ public final class QueuePair {
         long sqBytes = pages((long) entries * NVME_SQE_BYTES);
         long cqBytes = pages((long) entries * NVME_CQE_BYTES);
         long listBytes = (long) slots * NVME_PAGE_BYTES;
-        long bounceBytes = MemoryPool.regionBytesFor(BOUNCE_BYTES, BOUNCE_BUFFERS);
-        memory = HugepageMemory.allocate(
-                2 * sqBytes + cqBytes + listBytes + BOUNCE_BYTES + bounceBytes,
-                controller.name() + " queue pair " + id);
+        String purpose = controller.name() + " queue pair " + id;
+        // Two pieces, so that each of the usual size lies in one hugepage: without an IOMMU no more is in one piece for
+        // a drive.
+        memory = HugepageMemory.allocate(2 * sqBytes + cqBytes + listBytes + BOUNCE_BYTES, purpose);
+        bounceMemory = HugepageMemory.allocate(MemoryPool.regionBytesFor(BOUNCE_BYTES, BOUNCE_BUFFERS), purpose);
         sqAddress = memory.address();
         cqAddress = sqAddress + sqBytes;
         commandsAddress = cqAddress + cqBytes;
         listsAddress = commandsAddress + sqBytes;
         zeroesAddress = listsAddress + listBytes;
-        bounce = MemoryPool.of("bounce", zeroesAddress + BOUNCE_BYTES, bounceBytes, BOUNCE_BYTES, BOUNCE_BUFFERS);
+        bounce = MemoryPool.of(
+                "bounce", bounceMemory.address(), bounceMemory.lengthBytes(), BOUNCE_BYTES, BOUNCE_BUFFERS);
         sqIova = dma.translate(memory.address(), memory.lengthBytes());
-        if (sqIova == DmaSpace.NOT_MAPPED) {
-            memory.close();
+        bounceIova = dma.translate(bounceMemory.address(), bounceMemory.lengthBytes());
+        if (sqIova == DmaSpace.NOT_MAPPED || bounceIova == DmaSpace.NOT_MAPPED) {
+            free();
             throw new NvmeException(
                     NvmeException.Kind.NOT_PERMITTED,
                     controller.name() + ": its queues cannot be mapped for DMA: " + dma.remedy());
         }
         cqIova = sqIova + sqBytes;
         listsIova = sqIova + (listsAddress - sqAddress);
+        zeroesIova = sqIova + (zeroesAddress - sqAddress);
     }
 
     private static long pages(long bytes) {
@@ -239,11 +246,11 @@ public final class QueuePair {
                 blockBytes);
     }
 
-    /** Points a taken slot's command to memory of this queue pair, at most {@link #BOUNCE_BYTES} from a page's start. */
+    /** Points a taken slot's command to a buffer of {@link #bounce}, or to {@link #zeroesAddress}. */
     public void pointToOwn(int slot, long address, int lengthBytes) {
         long list = (long) slot * NVME_PAGE_BYTES;
-        dataPointer.describePages(
-                command(slot), listsAddress + list, listsIova + list, sqIova + (address - sqAddress), lengthBytes);
+        long iova = address == zeroesAddress ? zeroesIova : bounceIova + (address - bounceMemory.address());
+        dataPointer.describePages(command(slot), listsAddress + list, listsIova + list, iova, lengthBytes);
     }
 
     /** Makes a taken slot's command a deallocation of {@code blocks} blocks. */
@@ -623,5 +630,6 @@ public final class QueuePair {
 
     void free() {
         memory.close();
+        bounceMemory.close();
     }
 }

@@ -9,7 +9,7 @@ import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 
-/** A controller reached through VFIO: its BAR 0 mapped, DMA through an IOMMU domain of its own. */
+/** A controller reached through VFIO: its BAR 0 mapped, DMA through a domain of its own. */
 public final class VfioTransport implements NvmeTransport {
     private static final long PAUSE_NS = TimeUnit.MICROSECONDS.toNanos(20);
 
@@ -26,11 +26,12 @@ public final class VfioTransport implements NvmeTransport {
      * Takes the controller at a PCI address.
      *
      * @param interrupts how many interrupt vectors are wanted; 0 for none
+     * @param unsafeNoIommu whether to take it also when no IOMMU keeps it from memory that is not ours
      * @throws NvmeException when it cannot be had
      */
-    public static VfioTransport open(String address, int interrupts) throws NvmeException {
+    public static VfioTransport open(String address, int interrupts, boolean unsafeNoIommu) throws NvmeException {
         try {
-            VfioDevice device = VfioDevice.open(new PciDevice(Path.of("/"), address));
+            VfioDevice device = VfioDevice.open(new PciDevice(Path.of("/"), address), unsafeNoIommu);
             try {
                 if (interrupts > 0) {
                     device.enableInterrupts(interrupts);

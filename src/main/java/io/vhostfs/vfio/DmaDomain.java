@@ -1,43 +1,70 @@
 package io.vhostfs.vfio;
 
-import io.vhostfs.os.Errno;
 import io.vhostfs.vfio.VfioException.Kind;
-import java.util.List;
 
 /**
- * A device that was taken from the kernel, and the IOMMU domain of its own that it transfers through.
+ * A device that was taken from the kernel, and how it reaches memory.
  *
- * <p>The kernel offers two ways to one: the device's own file with an I/O address space of {@code /dev/iommu}, and, in every
- * kernel, group and container. Any thread, one at a time.
+ * <p>With an IOMMU the kernel offers two ways to one: the device's own file with an I/O address space of {@code /dev/iommu},
+ * and, in every kernel, group and container. Without one there is the group alone, in VFIO's unsafe mode, which has to be
+ * asked for. Any thread, one at a time.
  */
-abstract sealed class DmaDomain permits IommufdDomain, ContainerDomain {
+abstract sealed class DmaDomain permits IommuDomain, NoIommuDomain {
     final String name;
     final Kernel kernel;
-    int deviceFd = -1;
+    final int deviceFd;
 
-    DmaDomain(String name, Kernel kernel) {
+    DmaDomain(String name, Kernel kernel, int deviceFd) {
         this.name = name;
         this.kernel = kernel;
+        this.deviceFd = deviceFd;
     }
 
     /**
-     * Takes the device the newer way where that exists and may be used, else the older.
+     * Takes the device; with an IOMMU the newer way where that exists and may be used, else the older.
      *
+     * @param unsafeNoIommu whether to take it when there is no IOMMU
      * @throws VfioException when it cannot be had
      */
-    static DmaDomain open(PciDevice pci, Kernel kernel) throws VfioException {
+    static DmaDomain open(PciDevice pci, Kernel kernel, boolean unsafeNoIommu) throws VfioException {
+        if (pci.isWithoutIommu()) {
+            if (unsafeNoIommu) {
+                return NoIommuDomain.open(pci, kernel);
+            }
+            throw withoutIommu(
+                    pci,
+                    ", only VFIO's unsafe mode without one",
+                    "; or, where nothing else on this host matters, add unsafe-noiommu=on");
+        }
+        if (pci.iommuGroup().isEmpty()) {
+            throw withoutIommu(pci, "", "");
+        }
         DmaDomain newer = IommufdDomain.tryOpen(pci, kernel);
         return newer != null ? newer : ContainerDomain.open(pci, kernel);
     }
 
-    /** What the IOMMU can address for this device; empty when the kernel does not say. */
-    abstract List<IovaAllocator.Range> readRanges() throws VfioException;
+    private static VfioException withoutIommu(PciDevice pci, String instead, String orElse) {
+        return new VfioException(
+                Kind.UNSUPPORTED,
+                pci + ": there is no IOMMU" + instead
+                        + ": the drive could write anywhere; enable VT-d or AMD-Vi in the firmware, and boot with"
+                        + " intel_iommu=on" + orElse);
+    }
 
-    /** Lets the device read and write a range of this process; 0 or a negative errno. */
-    abstract int map(long address, long lengthBytes, long iova);
+    /** Finds out how memory can be mapped; once, before any is. */
+    abstract void prepare() throws VfioException;
+
+    /** See {@link io.vhostfs.memory.DmaMapper#map}. */
+    abstract long map(long address, long lengthBytes);
 
     /** Ends that for a range that was mapped, whole; 0 or a negative errno. */
     abstract int unmap(long iova, long lengthBytes);
+
+    /** See {@link io.vhostfs.memory.DmaMapper#maxMapBytes}. */
+    abstract long maxMapBytes();
+
+    /** See {@link io.vhostfs.memory.DmaMapper#remedy}. */
+    abstract String remedy(int negativeErrno);
 
     /** Gives the device back. Again: no effect. */
     abstract void close();
@@ -46,18 +73,6 @@ abstract sealed class DmaDomain permits IommufdDomain, ContainerDomain {
     abstract String way();
 
     final int check(int result, String what) throws VfioException {
-        if (result < 0) {
-            throw new VfioException(
-                    result == -Errno.EBUSY ? Kind.BUSY : Kind.FAILED,
-                    name + ": VFIO refuses " + what + " (" + Errno.name(result) + "); the end of dmesg may say why");
-        }
-        return result;
-    }
-
-    final int closed(int fd) {
-        if (fd >= 0) {
-            kernel.close(fd);
-        }
-        return -1;
+        return VfioException.check(name, result, what);
     }
 }

@@ -11,19 +11,20 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** A device by its own file ({@code /dev/vfio/devices}), in an I/O address space of {@code /dev/iommu} (Linux 6.6). */
-final class IommufdDomain extends DmaDomain {
+final class IommufdDomain extends IommuDomain {
     private static final String IOMMU = "/dev/iommu";
     private static final String DEVICES = "/dev/vfio/devices/";
 
     /** More ranges than any machine has. */
     private static final int MAX_RANGES = 256;
 
+    private int openDeviceFd;
     private int iommuFd;
     private int addressSpace;
 
     private IommufdDomain(String name, Kernel kernel, int deviceFd, int iommuFd) {
-        super(name, kernel);
-        this.deviceFd = deviceFd;
+        super(name, kernel, deviceFd);
+        openDeviceFd = deviceFd;
         this.iommuFd = iommuFd;
     }
 
@@ -100,7 +101,7 @@ final class IommufdDomain extends DmaDomain {
     }
 
     @Override
-    int map(long address, long lengthBytes, long iova) {
+    int mapAt(long address, long lengthBytes, long iova) {
         try (Arena arena = Arena.ofConfined()) {
             long map = arena.allocate(IOMMU_IOAS_MAP_SIZE, 8).address();
             Memory.putInt(map, IOMMU_IOAS_MAP_SIZE);
@@ -116,7 +117,7 @@ final class IommufdDomain extends DmaDomain {
     }
 
     @Override
-    int unmap(long iova, long lengthBytes) {
+    int unmapAt(long iova, long lengthBytes) {
         try (Arena arena = Arena.ofConfined()) {
             long unmap = arena.allocate(IOMMU_IOAS_UNMAP_SIZE, 8).address();
             Memory.putInt(unmap, IOMMU_IOAS_UNMAP_SIZE);
@@ -130,8 +131,8 @@ final class IommufdDomain extends DmaDomain {
     /** The address space goes with its file. */
     @Override
     void close() {
-        deviceFd = closed(deviceFd);
-        iommuFd = closed(iommuFd);
+        openDeviceFd = kernel.closed(openDeviceFd);
+        iommuFd = kernel.closed(iommuFd);
     }
 
     @Override

@@ -80,7 +80,7 @@ public final class PciDevice {
         return linkName("iommu_group");
     }
 
-    /** Whether its group is one that VFIO made up in its unsafe mode. */
+    /** Whether its group is one that VFIO made up in its unsafe mode, without an IOMMU. */
     public boolean isWithoutIommu() {
         return text("iommu_group/name").equals("vfio-noiommu");
     }

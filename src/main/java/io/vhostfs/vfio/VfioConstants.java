@@ -29,6 +29,7 @@ final class VfioConstants {
 
     static final int VFIO_API_VERSION = 0;
     static final int VFIO_TYPE1v2_IOMMU = 3;
+    static final int VFIO_NOIOMMU_IOMMU = 8;
     static final int VFIO_GROUP_FLAGS_VIABLE = 1;
     static final int VFIO_REGION_INFO_FLAG_MMAP = 4;
     static final int VFIO_IOMMU_INFO_CAPS = 2;

@@ -13,14 +13,12 @@ import io.vhostfs.os.Errno;
 import io.vhostfs.os.Libc;
 import io.vhostfs.vfio.VfioException.Kind;
 import java.lang.foreign.Arena;
-import java.util.List;
 
 /**
  * A PCI device that this process drives through VFIO.
  *
  * <p>Invariant: while it is open, BAR 0 is mapped and nobody else has the device. The kernel resets it when it is closed,
- * however the process ends. Each device has an IOMMU domain of its own ({@link DmaDomain}). Any thread; mapping is
- * guarded.
+ * however the process ends. Each device has a domain of its own ({@link DmaDomain}). Any thread; mapping is guarded.
  */
 public final class VfioDevice implements DmaMapper, AutoCloseable {
     /** Vectors for which there are eventfds: one for each queue pair we may have, and the admin queue's. */
@@ -32,7 +30,6 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
     private long barAddress;
     private long barBytes;
     private long configOffset;
-    private IovaAllocator iovas = new IovaAllocator(List.of());
     private int removalFd = -1;
     private int[] vectorFds = {};
 
@@ -45,11 +42,12 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
     /**
      * Opens the device.
      *
+     * @param unsafeNoIommu whether to take it also when there is no IOMMU, and it can write anywhere
      * @throws VfioException when it is not there, not bound to vfio-pci, in use, or the host has no IOMMU
      */
-    public static VfioDevice open(PciDevice pci) throws VfioException {
+    public static VfioDevice open(PciDevice pci, boolean unsafeNoIommu) throws VfioException {
         refuseUnusable(pci);
-        VfioDevice device = new VfioDevice(pci.address(), DmaDomain.open(pci, Kernel.LINUX));
+        VfioDevice device = new VfioDevice(pci.address(), DmaDomain.open(pci, Kernel.LINUX, unsafeNoIommu));
         try {
             device.setUp();
             return device;
@@ -69,17 +67,10 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
                     pci + ": is bound to " + (pci.driver().isEmpty() ? "no driver" : "the driver " + pci.driver())
                             + ", not to vfio-pci; remedy, as root: vhostfs setup --bind " + pci);
         }
-        if (pci.iommuGroup().isEmpty() || pci.isWithoutIommu()) {
-            throw new VfioException(
-                    Kind.UNSUPPORTED,
-                    pci + ": there is no IOMMU" + (pci.isWithoutIommu() ? ", only VFIO's unsafe mode without one" : "")
-                            + ": the drive could write anywhere; enable VT-d or AMD-Vi in the firmware, and boot with"
-                            + " intel_iommu=on");
-        }
     }
 
     private void setUp() throws VfioException {
-        iovas = new IovaAllocator(domain.readRanges());
+        domain.prepare();
         mapRegisters();
         removalFd = eventFd();
         int result = setInterrupts(VFIO_PCI_REQ_IRQ_INDEX, new int[] {removalFd});
@@ -124,7 +115,7 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
         return name;
     }
 
-    /** How it was taken: {@code iommufd} or {@code container}. */
+    /** How it was taken: {@code iommufd}, {@code container} or {@code no-iommu}. */
     public String way() {
         return domain.way();
     }
@@ -227,16 +218,7 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
 
     @Override
     public synchronized long map(long address, long lengthBytes) {
-        long iova = iovas.allocate(lengthBytes);
-        if (iova < 0) {
-            return -Errno.ENOSPC;
-        }
-        int result = domain.map(address, lengthBytes, iova);
-        if (result < 0) {
-            iovas.free(iova);
-            return result;
-        }
-        return iova;
+        return domain.map(address, lengthBytes);
     }
 
     @Override
@@ -246,20 +228,16 @@ public final class VfioDevice implements DmaMapper, AutoCloseable {
             throw new IllegalStateException(
                     name + ": unmapping IOVA 0x" + Long.toHexString(iova) + ": " + Errno.name(result));
         }
-        iovas.free(iova);
+    }
+
+    @Override
+    public long maxMapBytes() {
+        return domain.maxMapBytes();
     }
 
     @Override
     public String remedy(int negativeErrno) {
-        return switch (-negativeErrno) {
-            case Errno.ENOMEM ->
-                "ulimit -l unlimited (LimitMEMLOCK=infinity in a systemd unit): VFIO locks what it maps";
-            case Errno.ENOSPC ->
-                "more mappings than vfio_iommu_type1 allows: raise its parameter dma_entry_limit, or have guests share"
-                        + " fewer, larger regions";
-            case Errno.EFAULT -> "memory that can be pinned: no file of a file system on persistent memory, say";
-            default -> "the end of dmesg may say why";
-        };
+        return domain.remedy(negativeErrno);
     }
 
     /** Gives the device back; the kernel resets it. Nothing may use its registers or what it maps any more. */

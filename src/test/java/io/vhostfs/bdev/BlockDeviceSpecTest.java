@@ -73,11 +73,14 @@ class BlockDeviceSpecTest {
     @Test
     void readsNvmeNamespaces() {
         assertEquals(
-                new BlockDeviceSpec.Nvme("0000:01:00.0", 1, false, 30), BlockDeviceSpec.parse("nvme:0000:01:00.0"));
+                new BlockDeviceSpec.Nvme("0000:01:00.0", 1, false, 30, false),
+                BlockDeviceSpec.parse("nvme:0000:01:00.0"));
         assertEquals(
-                new BlockDeviceSpec.Nvme("0000:0a:1f.7", 2, true, 5),
+                new BlockDeviceSpec.Nvme("0000:0a:1f.7", 2, true, 5, false),
                 BlockDeviceSpec.parse("nvme:0A:1F.7,nsid=2,interrupts=on,timeout=5"));
-        for (String name : new String[] {"nvme:0000:01:00.0", "nvme:0000:01:00.0,nsid=3,interrupts=on,timeout=3600"}) {
+        for (String name : new String[] {
+            "nvme:0000:01:00.0", "nvme:0000:01:00.0,nsid=3,interrupts=on,timeout=3600,unsafe-noiommu=on"
+        }) {
             assertEquals(name, BlockDeviceSpec.parse(name).toString());
         }
         for (String bad : new String[] {
@@ -86,6 +89,7 @@ class BlockDeviceSpecTest {
             "nvme:01:00.0,nsid=0",
             "nvme:01:00.8",
             "nvme:01:00.0,x=1",
+            "nvme:01:00.0,unsafe-noiommu=yes",
             "nvme:01:00.0,timeout=3601"
         }) {
             assertThrows(BlockDeviceException.class, () -> BlockDeviceSpec.parse(bad), bad);

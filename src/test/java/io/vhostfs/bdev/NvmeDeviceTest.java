@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.vhostfs.memory.HugepageMemory;
 import io.vhostfs.memory.Iovecs;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.nvme.NvmeConstants;
@@ -40,6 +41,7 @@ class NvmeDeviceTest {
                 Arguments.of("with shadow doorbells", usual().withShadowDoorbells()),
                 Arguments.of("doorbells far apart", usual().doorbellStrideShift(4)),
                 Arguments.of("queues of two entries", usual().maxQueueEntries(2)),
+                Arguments.of("without an IOMMU", usual().withoutIommu()),
                 Arguments.of("without a command for zeroes", usual().withoutWriteZeroes()));
     }
 
@@ -148,6 +150,21 @@ class NvmeDeviceTest {
                     0,
                     rig.run(channel, TestIo.of(rig.arena, BlockIo.READ, 0, 512).buffers(512)));
             assertEquals(512, rig.controller.bouncedBytes());
+        }
+    }
+
+    @Test
+    void withoutAnIommuOnlyWhatLiesInTwoHugepagesIsCopied() throws Exception {
+        try (NvmeRig rig = new NvmeRig(usual().withoutIommu())) {
+            BlockChannel channel = rig.channel(rig.device(1));
+            int transfer = 128 << 10;
+            long border = HugepageMemory.HUGEPAGE_SIZE;
+            assertEquals(0, rig.run(channel, rig.mapped(BlockIo.WRITE, 0, transfer, border - transfer)));
+            assertEquals(0, rig.controller.bouncedBytes());
+            assertEquals(0, rig.run(channel, rig.mapped(BlockIo.READ, 0, transfer, border - transfer / 2)));
+            assertEquals(transfer / 2, rig.controller.bouncedBytes());
+            assertEquals(transfer + transfer / 2, rig.controller.zeroCopyBytes());
+            assertEquals(0, rig.model.mapper().faults());
         }
     }
 

@@ -18,10 +18,17 @@ class DmaSpaceTest {
         private final Map<Long, Long> mapped = new HashMap<>();
         private long next = 1L << 40;
         private int refusal;
+        private long refusedFrom = BASE;
+        private long maxMapBytes = DmaMapper.ANY_LENGTH;
+
+        @Override
+        public long maxMapBytes() {
+            return maxMapBytes;
+        }
 
         @Override
         public long map(long address, long lengthBytes) {
-            if (refusal != 0 && address >= BASE) {
+            if (refusal != 0 && address >= refusedFrom) {
                 return refusal;
             }
             long iova = next;
@@ -96,6 +103,44 @@ class DmaSpaceTest {
         }
         DmaRegions.remove(BASE, 4 * PAGE);
         DmaRegions.remove(BASE + 4 * PAGE, 4 * PAGE);
+    }
+
+    @Test
+    void aRegionIsMappedInPiecesWhereTheMapperTakesNoMore() {
+        recorder.maxMapBytes = 8 * PAGE;
+        try (DmaSpace space = new DmaSpace("test", recorder)) {
+            int before = recorder.mapped.size();
+            DmaRegions.add(BASE + 6 * PAGE, 12 * PAGE);
+            assertEquals(before + 3, recorder.mapped.size());
+            long first = space.translate(BASE + 6 * PAGE, 2 * PAGE);
+            assertEquals(first + 3 * PAGE, space.translate(BASE + 8 * PAGE, 8 * PAGE));
+            assertEquals(first + 12 * PAGE, space.translate(BASE + 16 * PAGE, 2 * PAGE));
+            assertEquals(DmaSpace.NOT_MAPPED, space.translate(BASE + 7 * PAGE, 2 * PAGE));
+            assertEquals(DmaSpace.NOT_MAPPED, space.translate(BASE + 17 * PAGE, 2 * PAGE));
+            DmaRegions.retire(BASE + 6 * PAGE, 12 * PAGE);
+            assertEquals(DmaSpace.NOT_MAPPED, space.translate(BASE + 8 * PAGE, 1));
+            assertEquals(before + 3, recorder.mapped.size());
+            assertEquals(1, space.retirements());
+            space.releaseRetired(1);
+            assertEquals(before, recorder.mapped.size());
+            assertEquals(0, space.unmappedBytes());
+        }
+    }
+
+    @Test
+    void aRegionOfWhichOnePieceCannotBeMappedIsLeftOutWhole() {
+        recorder.maxMapBytes = 8 * PAGE;
+        recorder.refusal = -Errno.EOPNOTSUPP;
+        recorder.refusedFrom = BASE + 16 * PAGE;
+        try (DmaSpace space = new DmaSpace("test", recorder)) {
+            int before = recorder.mapped.size();
+            DmaRegions.add(BASE, 20 * PAGE);
+            assertEquals(before, recorder.mapped.size());
+            assertEquals(DmaSpace.NOT_MAPPED, space.translate(BASE, 1));
+            assertEquals(20 * PAGE, space.unmappedBytes());
+            DmaRegions.remove(BASE, 20 * PAGE);
+            assertEquals(0, space.unmappedBytes());
+        }
     }
 
     @Test

@@ -20,6 +20,7 @@ public final class ModelConfig {
     boolean deallocate = true;
     int atomicBlocks = 8;
     boolean movesData = true;
+    boolean iommu = true;
 
     public ModelConfig namespace(int blockBytes, long blocks) {
         namespaces.add(new ModelNamespace(blockBytes, blocks));
@@ -74,6 +75,12 @@ public final class ModelConfig {
 
     public ModelConfig atomicBlocks(int count) {
         atomicBlocks = count;
+        return this;
+    }
+
+    /** Memory is mapped by hugepages, none of them beside the next. */
+    public ModelConfig withoutIommu() {
+        iommu = false;
         return this;
     }
 

@@ -2,6 +2,7 @@ package io.vhostfs.nvme.model;
 
 import static io.vhostfs.nvme.NvmeConstants.*;
 
+import io.vhostfs.memory.DmaMapper;
 import io.vhostfs.memory.DmaSpace;
 import io.vhostfs.memory.HugepageMemory;
 import io.vhostfs.memory.Memory;
@@ -40,8 +41,8 @@ public final class ModelController implements NvmeTransport {
     }
 
     private final ModelConfig config;
-    private final ModelDma mapper = new ModelDma();
-    private final DmaSpace dma = new DmaSpace("model", mapper);
+    private final ModelDma mapper;
+    private final DmaSpace dma;
     private final HugepageMemory memory;
     private final long registers;
     private final long[] namespaceStarts;
@@ -70,6 +71,8 @@ public final class ModelController implements NvmeTransport {
 
     public ModelController(ModelConfig config) {
         this.config = config;
+        mapper = new ModelDma(config.iommu ? DmaMapper.ANY_LENGTH : HugepageMemory.HUGEPAGE_SIZE);
+        dma = new DmaSpace("model", mapper);
         long bytes = REGISTERS_BYTES;
         namespaceStarts = new long[config.namespaces.size()];
         for (int i = 0; i < namespaceStarts.length; i++) {

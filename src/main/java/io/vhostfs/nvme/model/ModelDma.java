@@ -18,9 +18,20 @@ public final class ModelDma implements DmaMapper {
     private final long[] addresses = new long[MAX_MAPPINGS];
     private final long[] lengths = new long[MAX_MAPPINGS];
     private volatile int count;
+    private final long maxMapBytes;
     private long next = FIRST_IOVA;
     private long faults;
     private boolean full;
+
+    /** @param maxMapBytes what lies in larger ranges is not side by side */
+    ModelDma(long maxMapBytes) {
+        this.maxMapBytes = maxMapBytes;
+    }
+
+    @Override
+    public long maxMapBytes() {
+        return maxMapBytes;
+    }
 
     @Override
     public synchronized long map(long address, long lengthBytes) {
