@@ -4,15 +4,15 @@ import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.fsdev.FsRequest;
 
 /**
- * The extended attributes a new inode has from the start, and its mode: what the directory's default access control list,
- * or else the umask, leaves.
+ * The extended attributes a new inode has from the start: the security label that comes with the request, and what the
+ * directory's default access control list says; and its mode: what that list, or else the umask, leaves.
  *
  * <p>Invariant: they are in the group that makes the inode. What {@link #plan} found is valid within one call. Home
  * reactor.
  */
 final class NewXattrs {
-    /** Access and default list. */
-    private static final int MAX = 2;
+    /** Access and default list, and a label. */
+    private static final int MAX = 3;
 
     private final Xattrs xattrs;
     private final Acls acls;
@@ -40,10 +40,15 @@ final class NewXattrs {
         count = 0;
         logBytes = 0;
         mode = wantedMode;
-        int type = wantedMode & Modes.S_IFMT;
-        if (type == Modes.S_IFLNK) {
-            return BlobStore.OK;
+        boolean isLink = (wantedMode & Modes.S_IFMT) == Modes.S_IFLNK;
+        int s = isLink ? BlobStore.OK : planAccess(r, dir, wantedMode);
+        if (s == BlobStore.OK && r.labelNameLength > 0) {
+            add(r.labelNameAddress, r.labelNameLength, r.labelAddress, r.labelLength);
         }
+        return s;
+    }
+
+    private int planAccess(FsRequest r, Inode dir, int wantedMode) {
         int s = (dir.flags & Items.FLAG_XATTRS) == 0 ? BlobStore.NOT_FOUND : acls.loadDefault(dir.number);
         if (s == BlobStore.NOT_FOUND) {
             mode = wantedMode & ~(r.umask & 0777);
@@ -56,7 +61,7 @@ final class NewXattrs {
         if (!Acl.isMinimal(acls.length)) {
             add(Acls.ACCESS_NAME, Acls.ACCESS_NAME_LENGTH, acls.accessAddress, acls.length);
         }
-        if (type == Modes.S_IFDIR) {
+        if ((wantedMode & Modes.S_IFMT) == Modes.S_IFDIR) {
             add(Acls.DEFAULT_NAME, Acls.DEFAULT_NAME_LENGTH, acls.defaultAddress, acls.length);
         }
         return BlobStore.OK;

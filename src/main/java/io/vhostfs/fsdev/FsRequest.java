@@ -59,6 +59,15 @@ public abstract class FsRequest implements Message {
     /** CREATE, TMPFILE, MKNOD, MKDIR: bits that the mode loses unless the directory has a default access control list. */
     public int umask;
 
+    // CREATE, TMPFILE, MKNOD, MKDIR, SYMLINK: an attribute "security.…" that a new inode has from the start.
+    public long labelNameAddress;
+
+    /** 0: none. */
+    public int labelNameLength;
+
+    public long labelAddress;
+    public int labelLength;
+
     public int deviceNumber;
     public int valid;
     public final FsAttributes newAttributes = new FsAttributes();

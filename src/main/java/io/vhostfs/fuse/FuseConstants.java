@@ -161,6 +161,10 @@ public final class FuseConstants {
     public static final int FUSE_FSYNC_FDATASYNC = 0x1;
     public static final int FUSE_GETATTR_FH = 0x1;
 
+    // --- Extensions
+
+    public static final int FUSE_MAX_NR_SECCTX = 31;
+
     // --- Sizes of older forms of a struct
 
     public static final int FUSE_COMPAT_SETXATTR_IN_SIZE = 8;

@@ -142,7 +142,7 @@ final class FuseDecoder {
             case FUSE_READDIR -> readDirectory(r, s, session, false);
             case FUSE_OPEN -> open(r, s);
             case FUSE_RELEASE -> release(r);
-            case FUSE_CREATE -> create(r, s);
+            case FUSE_CREATE -> create(r, s, session);
             case FUSE_FORGET -> forget(r, s);
             default -> decodeRare(r, s, session);
         };
@@ -153,9 +153,9 @@ final class FuseDecoder {
             case FUSE_SETATTR -> setAttributes(r, s);
             case FUSE_ACCESS -> access(r);
             case FUSE_READLINK -> readLink(r);
-            case FUSE_SYMLINK -> symlink(r);
-            case FUSE_MKNOD -> makeNode(r);
-            case FUSE_MKDIR -> makeDirectory(r);
+            case FUSE_SYMLINK -> symlink(r, s, session);
+            case FUSE_MKNOD -> makeNode(r, s, session);
+            case FUSE_MKDIR -> makeDirectory(r, s, session);
             case FUSE_UNLINK -> removeName(r, FsOp.UNLINK);
             case FUSE_RMDIR -> removeName(r, FsOp.RMDIR);
             case FUSE_RENAME -> rename(r, s, FUSE_RENAME_IN_SIZE, 0);
@@ -173,7 +173,7 @@ final class FuseDecoder {
             case FUSE_FALLOCATE -> allocate(r, s);
             case FUSE_LSEEK -> seek(r, s);
             case FUSE_IOCTL -> FuseIoctl.decode(r);
-            case FUSE_TMPFILE -> createNameless(r, s);
+            case FUSE_TMPFILE -> createNameless(r, s, session);
             case FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW -> lock(r, s);
             case FUSE_INTERRUPT -> interrupt(r, s);
             case FUSE_SYNCFS -> submit(r, FsOp.SYNCFS);
@@ -347,24 +347,24 @@ final class FuseDecoder {
         return r.nodeid == FUSE_ROOT_ID || !s.initialised ? CONTROL : submit(r, FsOp.FORGET);
     }
 
-    private static int create(FuseRequest r, FuseState s) {
+    private static int create(FuseRequest r, FuseState s, FuseSession session) {
         r.flags = openFlags(r.argumentInt(FUSE_CREATE_IN_FLAGS_OFFSET), s);
         r.mode = S_IFREG | (r.argumentInt(FUSE_CREATE_IN_MODE_OFFSET) & PERMISSION_BITS);
         r.umask = r.argumentInt(FUSE_CREATE_IN_UMASK_OFFSET);
         r.killPrivileges = (r.argumentInt(FUSE_CREATE_IN_OPEN_FLAGS_OFFSET) & FUSE_OPEN_KILL_SUIDGID) != 0;
         int status = takeNewName(r, FUSE_CREATE_IN_SIZE);
-        return status != 0 ? status : submit(r, FsOp.CREATE);
+        return status != 0 ? status : submitNew(r, s, session, FsOp.CREATE);
     }
 
     /** The name in the message stands for none. */
-    private static int createNameless(FuseRequest r, FuseState s) {
+    private static int createNameless(FuseRequest r, FuseState s, FuseSession session) {
         r.flags = openFlags(r.argumentInt(FUSE_CREATE_IN_FLAGS_OFFSET), s);
         r.mode = S_IFREG | (r.argumentInt(FUSE_CREATE_IN_MODE_OFFSET) & PERMISSION_BITS);
         r.umask = r.argumentInt(FUSE_CREATE_IN_UMASK_OFFSET);
-        return submit(r, FsOp.TMPFILE);
+        return submitLabelled(r, s, session, FsOp.TMPFILE, r.scratch + FUSE_IN_HEADER_SIZE + FUSE_CREATE_IN_SIZE);
     }
 
-    private static int makeNode(FuseRequest r) {
+    private static int makeNode(FuseRequest r, FuseState s, FuseSession session) {
         int mode = r.argumentInt(FUSE_MKNOD_IN_MODE_OFFSET);
         r.umask = r.argumentInt(FUSE_MKNOD_IN_UMASK_OFFSET);
         int type = mode & S_IFMT;
@@ -381,14 +381,14 @@ final class FuseDecoder {
         boolean device = type == S_IFCHR || type == S_IFBLK;
         r.deviceNumber = device ? r.argumentInt(FUSE_MKNOD_IN_RDEV_OFFSET) : 0;
         int status = takeNewName(r, FUSE_MKNOD_IN_SIZE);
-        return status != 0 ? status : submit(r, FsOp.MKNOD);
+        return status != 0 ? status : submitNew(r, s, session, FsOp.MKNOD);
     }
 
-    private static int makeDirectory(FuseRequest r) {
+    private static int makeDirectory(FuseRequest r, FuseState s, FuseSession session) {
         r.mode = S_IFDIR | (r.argumentInt(FUSE_MKDIR_IN_MODE_OFFSET) & PERMISSION_BITS);
         r.umask = r.argumentInt(FUSE_MKDIR_IN_UMASK_OFFSET);
         int status = takeNewName(r, FUSE_MKDIR_IN_SIZE);
-        return status != 0 ? status : submit(r, FsOp.MKDIR);
+        return status != 0 ? status : submitNew(r, s, session, FsOp.MKDIR);
     }
 
     private static int removeName(FuseRequest r, int operation) {
@@ -430,7 +430,7 @@ final class FuseDecoder {
         return dots ? -Errno.EINVAL : submit(r, FsOp.RENAME);
     }
 
-    private static int symlink(FuseRequest r) {
+    private static int symlink(FuseRequest r, FuseState s, FuseSession session) {
         int rest = r.takeRest(0, NAME_MAX + 1 + PATH_MAX);
         long at = r.scratch + FUSE_IN_HEADER_SIZE;
         int length = FuseNames.fileName(at, rest);
@@ -444,7 +444,18 @@ final class FuseDecoder {
         if (r.name2Length < 0) {
             return r.name2Length;
         }
-        return isDots(at, length) ? -Errno.EINVAL : submit(r, FsOp.SYMLINK);
+        long namesEnd = r.name2Address + r.name2Length + 1;
+        return isDots(at, length) ? -Errno.EINVAL : submitLabelled(r, s, session, FsOp.SYMLINK, namesEnd);
+    }
+
+    private static int submitNew(FuseRequest r, FuseState s, FuseSession session, int operation) {
+        return submitLabelled(r, s, session, operation, r.nameAddress + r.nameLength + 1);
+    }
+
+    /** Submits what makes an inode, with its security label if it has one. */
+    private static int submitLabelled(FuseRequest r, FuseState s, FuseSession session, int operation, long namesEnd) {
+        int status = FuseLabel.take(r, s, session, namesEnd);
+        return status != 0 ? status : submit(r, operation);
     }
 
     private static int takeName(FuseRequest r, int argumentBytes) {

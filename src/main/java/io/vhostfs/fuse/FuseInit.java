@@ -37,6 +37,7 @@ final class FuseInit {
             | FUSE_HAS_IOCTL_DIR
             | FUSE_POSIX_ACL
             | FUSE_SETXATTR_EXT
+            | FUSE_SECURITY_CTX
             | FUSE_INIT_EXT;
 
     /** Linux's unit for max_pages is the client's page; ours is the smallest of them. */

@@ -56,6 +56,9 @@ public abstract class FuseRequest extends FsRequest {
     /** Where the arguments end: the message's length without extensions. */
     long messageEnd;
 
+    /** Of the extensions that follow there. */
+    int extensionBytes;
+
     /** The session's state when the message came; it is answered by the rules of that state. */
     FuseState state;
 
@@ -146,8 +149,8 @@ public abstract class FuseRequest extends FsRequest {
         gid = Memory.getInt(scratch + FUSE_IN_HEADER_GID_OFFSET);
         pid = Memory.getInt(scratch + FUSE_IN_HEADER_PID_OFFSET);
         long length = Memory.getUnsignedInt(scratch + FUSE_IN_HEADER_LEN_OFFSET);
-        int extensionWords = Memory.getUnsignedShort(scratch + FUSE_IN_HEADER_TOTAL_EXTLEN_OFFSET);
-        messageEnd = length - 8L * extensionWords;
+        extensionBytes = 8 * Memory.getUnsignedShort(scratch + FUSE_IN_HEADER_TOTAL_EXTLEN_OFFSET);
+        messageEnd = length - extensionBytes;
         return length <= messageBytes && messageEnd >= FUSE_IN_HEADER_SIZE;
     }
 

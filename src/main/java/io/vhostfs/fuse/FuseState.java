@@ -31,6 +31,9 @@ final class FuseState {
     /** The client's kernel obeys access control lists. */
     final boolean accessLists;
 
+    /** What makes an inode brings the label that the policy of the client's kernel gives it. */
+    final boolean labels;
+
     // What replies carry.
     final long entrySeconds;
     final int entryNanoseconds;
@@ -58,6 +61,7 @@ final class FuseState {
         killPrivileges = (flags & FUSE_HANDLE_KILLPRIV_V2) != 0;
         extendedSetxattr = (flags & FUSE_SETXATTR_EXT) != 0;
         accessLists = (flags & FUSE_POSIX_ACL) != 0;
+        labels = (flags & FUSE_SECURITY_CTX) != 0;
         entrySeconds = options.entryTimeoutNs() / NANOSECONDS;
         entryNanoseconds = (int) (options.entryTimeoutNs() % NANOSECONDS);
         cachesNegatives = options.negativeTimeoutNs() > 0;

@@ -17,6 +17,15 @@ public final class FuseWire {
     public static final int FUSE_OUT_HEADER_UNIQUE_OFFSET = 8;
     public static final int FUSE_OUT_HEADER_SIZE = 16;
 
+    public static final int FUSE_EXT_HEADER_SIZE_OFFSET = 0;
+    public static final int FUSE_EXT_HEADER_TYPE_OFFSET = 4;
+    public static final int FUSE_EXT_HEADER_SIZE = 8;
+
+    public static final int FUSE_SECCTX_HEADER_SIZE = 8;
+
+    public static final int FUSE_SECCTX_SIZE_OFFSET = 0;
+    public static final int FUSE_SECCTX_SIZE = 8;
+
     public static final int FUSE_ATTR_INO_OFFSET = 0;
     public static final int FUSE_ATTR_SIZE_OFFSET = 8;
     public static final int FUSE_ATTR_BLOCKS_OFFSET = 16;

@@ -8,6 +8,9 @@ import java.lang.foreign.MemorySegment;
 final class LargeBuffer {
     static final int CAPACITY = LibcConstants.XATTR_SIZE_MAX;
 
+    /** Names are scanned eight bytes at a time and may be read past their end. */
+    private static final int SLACK = 8;
+
     final long address;
 
     /** Keeps the memory alive as long as the buffer. */
@@ -15,7 +18,7 @@ final class LargeBuffer {
     private final MemorySegment owner;
 
     LargeBuffer() {
-        owner = Arena.ofAuto().allocate(CAPACITY, 64);
+        owner = Arena.ofAuto().allocate(CAPACITY + SLACK, 64);
         address = owner.address();
     }
 }

@@ -7,6 +7,8 @@ import io.vhostfs.os.LibcConstants;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One FUSE request as a guest's kernel builds it. Immutable but for its arrays.
@@ -17,13 +19,42 @@ import java.nio.charset.StandardCharsets;
  * @param payload data in pages, of a WRITE
  * @param replyBytes room for the reply's body
  * @param replyPages whether that room is in pages
+ * @param extensionBytes of the arguments, at their end
  */
 @SuppressWarnings("ArrayRecordComponent") // never compared, never changed
-record FuseMessage(int opcode, long nodeid, byte[] arguments, byte[] payload, int replyBytes, boolean replyPages) {
+record FuseMessage(
+        int opcode,
+        long nodeid,
+        byte[] arguments,
+        byte[] payload,
+        int replyBytes,
+        boolean replyPages,
+        int extensionBytes) {
     private static final byte[] NOTHING = new byte[0];
 
     /** What Linux 6.1 speaks. */
     private static final int MINOR_VERSION = 38;
+
+    private FuseMessage(int opcode, long nodeid, byte[] arguments, byte[] payload, int replyBytes, boolean replyPages) {
+        this(opcode, nodeid, arguments, payload, replyBytes, replyPages, 0);
+    }
+
+    /** The same with a security label for the inode that it makes; null: without. */
+    FuseMessage withLabel(String name, byte @Nullable [] value) {
+        int nameBytes = name.length() + 1;
+        int size = FUSE_SECCTX_HEADER_SIZE;
+        if (value != null) {
+            size += (FUSE_SECCTX_SIZE + nameBytes + value.length + 7) & ~7;
+        }
+        byte[] extended = Arrays.copyOf(arguments, arguments.length + size);
+        ByteBuffer out = ByteBuffer.wrap(extended, arguments.length, size).order(ByteOrder.LITTLE_ENDIAN);
+        out.putInt(size).putInt(value == null ? 0 : 1);
+        if (value != null) {
+            out.putInt(value.length).putInt(0);
+            out.put(withNames(NOTHING, name)).put(value);
+        }
+        return new FuseMessage(opcode, nodeid, extended, payload, replyBytes, replyPages, size);
+    }
 
     private static ByteBuffer buffer(int size) {
         return ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN);
@@ -52,12 +83,14 @@ record FuseMessage(int opcode, long nodeid, byte[] arguments, byte[] payload, in
                 | FUSE_BIG_WRITES
                 | FUSE_DO_READDIRPLUS
                 | FUSE_READDIRPLUS_AUTO
-                | FUSE_MAX_PAGES;
+                | FUSE_MAX_PAGES
+                | FUSE_INIT_EXT;
         byte[] in = buffer(FUSE_INIT_IN_SIZE)
                 .putInt(FUSE_INIT_IN_MAJOR_OFFSET, FUSE_KERNEL_VERSION)
                 .putInt(FUSE_INIT_IN_MINOR_OFFSET, MINOR_VERSION)
                 .putInt(FUSE_INIT_IN_MAX_READAHEAD_OFFSET, 128 << 10)
                 .putInt(FUSE_INIT_IN_FLAGS_OFFSET, flags)
+                .putInt(FUSE_INIT_IN_FLAGS2_OFFSET, (int) (FUSE_SECURITY_CTX >>> 32))
                 .array();
         return of(FUSE_INIT, 0, in, FUSE_INIT_OUT_SIZE);
     }

@@ -145,9 +145,8 @@ final class Observation {
         tree.add(node);
         if (node.type == S_IFLNK) {
             node.target = new String(asker.ask(FuseMessage.readlink(node.inode)), StandardCharsets.UTF_8);
-        } else {
-            xattrs(node);
         }
+        xattrs(node);
         if (node.isDirectory()) {
             list(node);
         } else if (node.isFile()) {

@@ -157,21 +157,12 @@ final class SimDriver {
         return -1;
     }
 
-    /**
-     * Sends one message.
-     *
-     * @param replyBytes room for a reply's body
-     * @param replyPages whether that room is in pages, as for data
-     */
-    void send(
-            int slot,
-            int opcode,
-            long nodeid,
-            byte[] argument,
-            byte[] payload,
-            int replyBytes,
-            boolean replyPages,
-            boolean hasReply) {
+    /** Sends one message. */
+    void send(int slot, FuseMessage message, boolean hasReply) {
+        byte[] argument = message.arguments();
+        byte[] payload = message.payload();
+        int replyBytes = message.replyBytes();
+        boolean replyPages = message.replyPages();
         long unique = nextUnique;
         nextUnique += 2;
         uniques[slot] = unique;
@@ -179,9 +170,10 @@ final class SimDriver {
         long at = header[slot];
         Memory.zero(at, FUSE_IN_HEADER_SIZE);
         Memory.putInt(at + FUSE_IN_HEADER_LEN_OFFSET, FUSE_IN_HEADER_SIZE + argument.length + payload.length);
-        Memory.putInt(at + FUSE_IN_HEADER_OPCODE_OFFSET, opcode);
+        Memory.putInt(at + FUSE_IN_HEADER_OPCODE_OFFSET, message.opcode());
         Memory.putLong(at + FUSE_IN_HEADER_UNIQUE_OFFSET, unique);
-        Memory.putLong(at + FUSE_IN_HEADER_NODEID_OFFSET, nodeid);
+        Memory.putLong(at + FUSE_IN_HEADER_NODEID_OFFSET, message.nodeid());
+        Memory.putShort(at + FUSE_IN_HEADER_TOTAL_EXTLEN_OFFSET, (short) (message.extensionBytes() / 8));
         Memory.copyFromArray(argument, 0, arguments[slot], argument.length);
         Memory.copyFromArray(payload, 0, data[slot], payload.length);
         Memory.zero(replyHeader[slot], FUSE_OUT_HEADER_SIZE);

@@ -33,6 +33,8 @@ final class SimGuest {
     private static final int NAMES = 10;
     private static final int MAX_HANDLES = 4;
     private static final int XATTR_NAMES = 4;
+    private static final String LABEL = "security.sim";
+    private static final int LABELLED_ONE_IN = 4;
     private static final int LISTING_BYTES = 32 << 10;
 
     /** What happens when an answer comes. */
@@ -187,7 +189,7 @@ final class SimGuest {
         }
         calls[slot] = new Call(what, answer);
         inFlight++;
-        driver.send(slot, m.opcode(), m.nodeid(), m.arguments(), m.payload(), m.replyBytes(), m.replyPages(), hasReply);
+        driver.send(slot, m, hasReply);
         return true;
     }
 
@@ -400,10 +402,12 @@ final class SimGuest {
         int mode = random.pick(0600, 0644, 0755);
         String what = "create " + dir + "/" + name;
         begin(dir);
-        return send(what, FuseMessage.create(dir, name, mode), (error, body) -> {
+        byte @Nullable [] label = label(name);
+        FuseMessage message = FuseMessage.create(dir, name, mode).withLabel(LABEL, label);
+        return send(what, message, (error, body) -> {
             end(dir);
             if (succeeded(what, error, expectNew(dir, name), false)) {
-                made(what, dir, name, new ModelNode(newInode(what, body), S_IFREG, mode));
+                made(what, dir, name, new ModelNode(newInode(what, body), S_IFREG, mode), label);
                 known(entryInode(body)).handles.add(wrap(body).getLong(FUSE_ENTRY_OUT_SIZE));
             }
         });
@@ -431,10 +435,12 @@ final class SimGuest {
         String name = anyName();
         String what = "mkdir " + dir + "/" + name;
         begin(dir);
-        return send(what, FuseMessage.mkdir(dir, name, 0755), (error, body) -> {
+        byte @Nullable [] label = label(name);
+        FuseMessage message = FuseMessage.mkdir(dir, name, 0755).withLabel(LABEL, label);
+        return send(what, message, (error, body) -> {
             end(dir);
             if (succeeded(what, error, expectNew(dir, name), false)) {
-                made(what, dir, name, new ModelNode(newInode(what, body), S_IFDIR, 0755));
+                made(what, dir, name, new ModelNode(newInode(what, body), S_IFDIR, 0755), label);
             }
         });
     }
@@ -446,12 +452,14 @@ final class SimGuest {
         int device = type == S_IFCHR || type == S_IFBLK ? random.between(1, 500) : 0;
         String what = "mknod " + dir + "/" + name;
         begin(dir);
-        return send(what, FuseMessage.mknod(dir, name, type | 0640, device), (error, body) -> {
+        byte @Nullable [] label = label(name);
+        FuseMessage message = FuseMessage.mknod(dir, name, type | 0640, device).withLabel(LABEL, label);
+        return send(what, message, (error, body) -> {
             end(dir);
             if (succeeded(what, error, expectNew(dir, name), false)) {
                 ModelNode node = new ModelNode(newInode(what, body), type, 0640);
                 node.device = device;
-                made(what, dir, name, node);
+                made(what, dir, name, node, label);
             }
         });
     }
@@ -462,13 +470,15 @@ final class SimGuest {
         String target = "t" + "/x".repeat(random.pick(1, 10, 800, 2000));
         String what = "symlink " + dir + "/" + name + " of " + target.length();
         begin(dir);
-        return send(what, FuseMessage.symlink(dir, name, target), (error, body) -> {
+        byte @Nullable [] label = label(name);
+        FuseMessage message = FuseMessage.symlink(dir, name, target).withLabel(LABEL, label);
+        return send(what, message, (error, body) -> {
             end(dir);
             if (succeeded(what, error, expectNew(dir, name), false)) {
                 ModelNode node = new ModelNode(newInode(what, body), S_IFLNK, 0777);
                 node.target = target;
                 node.size = target.length();
-                made(what, dir, name, node);
+                made(what, dir, name, node, label);
             }
         });
     }
@@ -486,7 +496,21 @@ final class SimGuest {
         return inode;
     }
 
-    private void made(String what, long dir, String name, ModelNode node) {
+    /** What the policy of the guest's kernel gives a new inode: goes by the name alone, nothing for most. */
+    private static byte @Nullable [] label(String name) {
+        int hash = name.hashCode() & 0xff;
+        if (hash % LABELLED_ONE_IN != 0) {
+            return null;
+        }
+        byte[] value = new byte[hash < 32 ? 9000 : 1 + hash];
+        Arrays.fill(value, (byte) hash);
+        return value;
+    }
+
+    private void made(String what, long dir, String name, ModelNode node, byte @Nullable [] label) {
+        if (label != null) {
+            node.xattrs.put(LABEL, label);
+        }
         ModelNode template = node.copy();
         history.addInode(
                 what + " -> " + node.inode,

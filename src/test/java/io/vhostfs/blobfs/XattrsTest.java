@@ -3,9 +3,15 @@ package io.vhostfs.blobfs;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import io.vhostfs.fsdev.AclText;
+import io.vhostfs.fsdev.FsOp;
+import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.LibcConstants;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
@@ -16,6 +22,7 @@ class XattrsTest {
 
     private final FsFixture fixture = new FsFixture(32 << 20);
     private final FsTestClient client = fixture.newClient();
+    private final MemorySegment labelMemory = Arena.ofAuto().allocate(256 + 65_536);
     private final long file = client.create(ROOT, "f");
 
     @AfterEach
@@ -42,6 +49,83 @@ class XattrsTest {
         assertEquals(0, client.trySetxattr(file, "user.v", bytes(10), 0));
         assertArrayEquals(bytes(10), client.getxattr(file, "user.v"));
         assertArrayEquals(bytes(65_536), client.getxattr(file, "user.n65536"));
+    }
+
+    private void giveLabel(String name, byte[] value) {
+        FsTestClient.Request r = client.request;
+        byte[] ascii = name.getBytes(StandardCharsets.US_ASCII);
+        r.labelNameAddress = labelMemory.address();
+        r.labelNameLength = ascii.length;
+        r.labelAddress = r.labelNameAddress + 256;
+        r.labelLength = value.length;
+        Memory.copyFromArray(ascii, 0, r.labelNameAddress, ascii.length);
+        Memory.copyFromArray(value, 0, r.labelAddress, value.length);
+    }
+
+    @Test
+    void whatIsMadeHasTheLabelThatCameWithIt() {
+        long dir = client.mkdir(ROOT, "d");
+        List<Long> made = new ArrayList<>();
+        for (int length : new int[] {1, 100, 3600, 65_536}) {
+            giveLabel("security.selinux", bytes(length));
+            made.add(client.create(ROOT, "c" + length));
+            made.add(client.mkdir(dir, "d" + length));
+            assertEquals(0, client.trySymlink(dir, "s" + length, "t".repeat(4095)));
+            made.add(client.request.attributes.inode);
+            client.request.mode = LibcConstants.S_IFIFO | 0600;
+            client.request.setName("n" + length);
+            assertEquals(0, client.call(FsOp.MKNOD));
+            made.add(client.request.attributes.inode);
+            assertEquals(0, client.call(FsOp.TMPFILE));
+            made.add(client.request.attributes.inode);
+        }
+        client.request.labelNameLength = 0;
+        long without = client.create(ROOT, "without");
+        for (int i = 0; i < made.size(); i++) {
+            int length = new int[] {1, 100, 3600, 65_536}[i / 5];
+            assertArrayEquals(bytes(length), client.getxattr(made.get(i), "security.selinux"));
+        }
+        assertEquals(-Errno.ENODATA, client.tryGetxattr(without, "security.selinux", 0));
+    }
+
+    @Test
+    void aLabelComesWithTheListsThatTheDirectoryGives() {
+        long dir = client.mkdir(ROOT, "d");
+        StringBuilder users = new StringBuilder("u::rwx");
+        for (int i = 0; i < 507; i++) {
+            users.append(",u:").append(2000 + i).append(":r--");
+        }
+        byte[] list = AclText.encode(users + ",g::r--,m::rw-,o::---");
+        assertEquals(0, client.trySetxattr(dir, "system.posix_acl_default", list, 0));
+        // The most that one group ever has to hold.
+        giveLabel("security." + "x".repeat(246), bytes(65_536));
+        long inner = client.mkdir(dir, "n".repeat(255));
+        assertArrayEquals(bytes(65_536), client.getxattr(inner, "security." + "x".repeat(246)));
+        assertArrayEquals(list, client.getxattr(inner, "system.posix_acl_default"));
+        assertEquals(4092, client.getxattr(inner, "system.posix_acl_access").length);
+    }
+
+    @Test
+    void aLabelLeavesWhatIsThereAlone() {
+        giveLabel("security.selinux", bytes(20));
+        assertEquals(0, client.tryCreate(ROOT, "f", 0));
+        assertEquals(-Errno.ENODATA, client.tryGetxattr(file, "security.selinux", 0));
+        assertEquals(-Errno.EEXIST, client.tryMkdir(ROOT, "f"));
+    }
+
+    @Test
+    void aLabelTakesOfAQuota() {
+        long dir = client.mkdir(ROOT, "d");
+        fixture.setQuota(dir, 50_000, 100);
+        giveLabel("security.selinux", bytes(60_000));
+        assertEquals(-Errno.ENOSPC, client.tryMkdir(dir, "a"));
+        assertEquals(-Errno.ENOENT, client.tryLookup(dir, "a"));
+        giveLabel("security.selinux", bytes(40_000));
+        assertEquals(0, client.tryMkdir(dir, "a"));
+        assertEquals(-Errno.ENOSPC, client.tryMkdir(dir, "b"));
+        client.request.labelNameLength = 0;
+        assertEquals(0, client.tryRmdir(dir, "a"));
+        client.forget(client.request.attributes.inode, 1);
     }
 
     @Test

@@ -4,6 +4,7 @@ import static io.vhostfs.fuse.FuseConstants.*;
 import static io.vhostfs.fuse.FuseTestClient.*;
 import static io.vhostfs.fuse.FuseWire.*;
 import static io.vhostfs.os.LibcConstants.*;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -14,11 +15,13 @@ import io.vhostfs.fsdev.FsClient;
 import io.vhostfs.fsdev.FsOp;
 import io.vhostfs.fsdev.FsRequest;
 import io.vhostfs.memory.Iovecs;
+import io.vhostfs.memory.Memory;
 import io.vhostfs.os.CString;
 import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Reactor;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -180,6 +183,136 @@ class FuseDecoderTest {
         assertEquals(-Errno.EIO, client.sendMessage(message).error());
         header.putShort(FUSE_IN_HEADER_TOTAL_EXTLEN_OFFSET, (short) -1);
         assertEquals(-Errno.EIO, client.sendMessage(message).error());
+    }
+
+    // --- security labels
+
+    private static final byte[] LABEL_VALUE = "system_u:object_r:etc_t:s0\0".getBytes(StandardCharsets.UTF_8);
+
+    /** What makes an inode, without extensions. */
+    private static List<Operation> makers() {
+        return List.of(
+                op("SYMLINK", FUSE_SYMLINK, 128, "name", "target"),
+                op("SYMLINK of the longest", FUSE_SYMLINK, 128, NAME_255, "t".repeat(4095)),
+                op("MKNOD", FUSE_MKNOD, 128, S_IFREG | 0644, 0, 022, 0, "name"),
+                op("MKDIR", FUSE_MKDIR, 128, 0755, 022, NAME_255),
+                op("CREATE", FUSE_CREATE, 144, O_RDWR, 0644, 022, 0, "name"),
+                op("TMPFILE", FUSE_TMPFILE, 144, O_RDWR, 0600, 022, 0, "/"));
+    }
+
+    private Reply make(Operation operation, byte[] extensions) {
+        return client.sendMessage(
+                client.extended(operation.opcode, ROOT, args(operation.arguments.toArray()), extensions));
+    }
+
+    @ParameterizedTest
+    @MethodSource("makers")
+    void takesTheLabelOfWhatIsMade(Operation operation) {
+        for (Cut cut : List.of(LINUX_MESSAGE, ODD)) {
+            client.messageCut = cut;
+            // The last of them do not fit the scratch.
+            for (int length : new int[] {1, 7, 8, 27, 4000, 65_000}) {
+                byte[] value = Arrays.copyOf(LABEL_VALUE, length);
+                make(operation, label("security.selinux", value)).ok();
+                assertEquals("security.selinux", recorder.labelName);
+                assertArrayEquals(value, recorder.label);
+                make(operation, new byte[0]).ok();
+                assertEquals("", recorder.labelName, "the label of the request before");
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("makers")
+    void takesMessagesWithoutALabelAndOtherExtensions(Operation operation) {
+        byte[] none = args(FUSE_SECCTX_HEADER_SIZE, 0);
+        byte[] groups = args(16, 32, 1, 100);
+        byte[] label = label("security.selinux", LABEL_VALUE);
+        for (byte[] extensions : List.of(none, groups, args(none, groups), args(groups, none))) {
+            make(operation, extensions).ok();
+            assertEquals("", recorder.labelName);
+        }
+        for (byte[] extensions : List.of(args(label, groups), args(groups, label))) {
+            make(operation, extensions).ok();
+            assertArrayEquals(LABEL_VALUE, recorder.label);
+        }
+    }
+
+    private static List<byte[]> brokenExtensions() {
+        byte[] label = label("security.selinux", LABEL_VALUE);
+        byte[] none = args(FUSE_SECCTX_HEADER_SIZE, 0);
+        byte[] cutShort = Arrays.copyOf(label, label.length - 8);
+        byte[] unpadded = label.clone();
+        ByteBuffer.wrap(unpadded).order(ByteOrder.LITTLE_ENDIAN).putInt(label.length - 1);
+        return List.of(
+                args(0, 0),
+                args(4, 0),
+                args(7, 32),
+                args(16, 0),
+                args(-8, 0),
+                args(1 << 30, 1),
+                args(8, 1),
+                args(8, 31),
+                args(16, 1, 0L),
+                args(16, 0, 0L),
+                args(24, 1, 1, 0, 0L),
+                args(24, 1, 5, 0, "securit"),
+                cutShort,
+                args(cutShort, 0L, 0L),
+                unpadded,
+                args(label, label),
+                args(none, label),
+                args(none, none),
+                args(label, 8),
+                args(label.length, 2, Arrays.copyOfRange(label, 8, label.length)),
+                label("security.selinux", new byte[0]),
+                label("", LABEL_VALUE),
+                label("security.", LABEL_VALUE),
+                label("security", LABEL_VALUE),
+                label("securityx", LABEL_VALUE),
+                label("user.selinux", LABEL_VALUE),
+                label("system.posix_acl_access", LABEL_VALUE),
+                label("security." + "x".repeat(247), LABEL_VALUE),
+                // More, and less, than there is; less by more than the padding.
+                args(40, 1, 8, 0, "security.selinux"),
+                args(56, 1, 8, 0, "security.selinux", new byte[23]),
+                args(40, 1, -1, 0, "security.selinux", new byte[7]));
+    }
+
+    @ParameterizedTest
+    @MethodSource("makers")
+    void refusesExtensionsThatAreNotWhole(Operation operation) {
+        List<byte[]> broken = brokenExtensions();
+        for (int i = 0; i < broken.size(); i++) {
+            byte[] extensions = Arrays.copyOf(broken.get(i), (broken.get(i).length + 7) & ~7);
+            int submitted = recorder.submitted;
+            assertEquals(-Errno.EINVAL, make(operation, extensions).error(), "extensions " + i);
+            assertEquals(submitted, recorder.submitted, "extensions " + i);
+        }
+        make(operation, label("security.selinux", LABEL_VALUE)).ok();
+    }
+
+    @Test
+    void refusedLabelsGiveTheirMemoryBack() {
+        Operation mkdir = op("MKDIR", FUSE_MKDIR, 128, 0755, 022, "name");
+        for (int i = 0; i < 300; i++) {
+            assertEquals(
+                    -Errno.EINVAL,
+                    make(mkdir, label("user.a", new byte[60_000])).error());
+        }
+        make(mkdir, label("security.a", new byte[60_000])).ok();
+        byte[] tooLarge = label("security.a", new byte[65_536]);
+        assertEquals(-Errno.E2BIG, make(mkdir, tooLarge).error());
+    }
+
+    @Test
+    void labelsThatWereNotAgreedOnArePassedOver() {
+        client.init(7, 38, ALL_FLAGS & ~FUSE_SECURITY_CTX).ok();
+        for (Operation operation : makers()) {
+            make(operation, label("security.selinux", LABEL_VALUE)).ok();
+            assertEquals("", recorder.labelName);
+            make(operation, args(-1, -1)).ok();
+        }
     }
 
     @Test
@@ -751,6 +884,8 @@ class FuseDecoderTest {
                 new FuseTestClient.Request(new FuseSession(this, attach(1), FuseOptions.shared()), reactor);
         private String name = "";
         private String name2 = "";
+        private String labelName = "";
+        private byte[] label = {};
         private long dataBytes;
         private int submitted;
         private boolean pending;
@@ -791,6 +926,9 @@ class FuseDecoderTest {
             }
             name = r.nameAddress == 0 ? "" : CString.read(r.nameAddress, r.nameLength);
             name2 = r.name2Address == 0 ? "" : CString.read(r.name2Address, r.name2Length);
+            labelName = r.labelNameLength == 0 ? "" : CString.read(r.labelNameAddress, r.labelNameLength);
+            label = new byte[r.labelNameLength == 0 ? 0 : r.labelLength];
+            Memory.copyToArray(r.labelAddress, label, 0, label.length);
             dataBytes = Iovecs.totalLength(r.dataIovecs, r.dataIovecCount);
             r.count = r.operation == FsOp.READ ? r.length : 0;
             r.attributes.mode = S_IFREG | 0777;

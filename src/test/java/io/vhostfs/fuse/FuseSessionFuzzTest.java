@@ -11,6 +11,8 @@ import io.vhostfs.fsdev.MemoryFileSystem;
 import io.vhostfs.reactor.Reactor;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 
@@ -37,7 +39,11 @@ class FuseSessionFuzzTest {
             client.replyRoom = data.consumeInt(0, 5000);
             int opcode = data.consumeBoolean() ? data.consumeInt(0, 60) : data.consumeInt();
             long nodeid = data.consumeLong(0, 6);
-            byte[] message = client.message(opcode, nodeid, data.consumeBytes(data.consumeInt(0, 500)));
+            byte[] arguments = data.consumeBytes(data.consumeInt(0, 500));
+            byte[] extensions = new byte[data.consumeInt(0, 9) == 0 ? 8 * data.consumeInt(0, 20) : 0];
+            byte[] given = data.consumeBytes(extensions.length);
+            System.arraycopy(given, 0, extensions, 0, given.length);
+            byte[] message = client.extended(opcode, nodeid, arguments, extensions);
             if (data.consumeInt(0, 9) == 0) {
                 ByteBuffer.wrap(message).order(ByteOrder.LITTLE_ENDIAN).putInt(data.consumeInt());
             }
@@ -59,7 +65,11 @@ class FuseSessionFuzzTest {
             client.messageCut = FuseTestClient.LINUX_MESSAGE;
             client.replyRoom = 4096;
             client.init().ok();
-            for (var operation : FuseDecoderTest.messages(client, 1)) {
+            List<byte[]> messages = new ArrayList<>(FuseDecoderTest.messages(client, 1));
+            byte[] mkdir = FuseTestClient.args(0755, 022, "name");
+            byte[] label = FuseTestClient.label("security.selinux", new byte[random.nextInt(10)]);
+            messages.add(client.extended(FUSE_MKDIR, 1, mkdir, label));
+            for (byte[] operation : messages) {
                 byte[] message = operation.clone();
                 for (int i = random.nextInt(4); i > 0; i--) {
                     message[random.nextInt(message.length)] = (byte) random.nextInt(256);

@@ -14,6 +14,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -146,6 +147,21 @@ final class FuseTestClient {
         b.putInt(b.capacity()).putInt(opcode).putLong(lastUnique).putLong(nodeid);
         b.putInt(uid).putInt(gid).putInt(4711).putInt(0).put(arguments);
         return b.array();
+    }
+
+    /** The same with extensions behind it, a multiple of 8 bytes. */
+    byte[] extended(int opcode, long nodeid, byte[] arguments, byte[] extensions) {
+        byte[] message = message(opcode, nodeid, args(arguments, extensions));
+        short words = (short) (extensions.length / 8);
+        ByteBuffer.wrap(message).order(ByteOrder.LITTLE_ENDIAN).putShort(FUSE_IN_HEADER_TOTAL_EXTLEN_OFFSET, words);
+        return message;
+    }
+
+    /** The extension that carries one security label. */
+    static byte[] label(String name, byte[] value) {
+        byte[] named = args(value.length, 0, name, value);
+        byte[] padded = Arrays.copyOf(named, (named.length + 7) & ~7);
+        return args(FUSE_SECCTX_HEADER_SIZE + padded.length, 1, padded);
     }
 
     // --- sending
