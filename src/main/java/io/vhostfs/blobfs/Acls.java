@@ -64,16 +64,20 @@ final class Acls {
         return true;
     }
 
-    private static boolean is(FsRequest r, long name, int nameLength) {
-        return r.nameLength == nameLength && Memory.mismatch(r.nameAddress, name, nameLength) < 0;
+    static boolean isAccessName(long name, int nameLength) {
+        return nameLength == ACCESS_NAME_LENGTH && Memory.mismatch(name, ACCESS_NAME, nameLength) < 0;
+    }
+
+    static boolean isDefaultName(long name, int nameLength) {
+        return nameLength == DEFAULT_NAME_LENGTH && Memory.mismatch(name, DEFAULT_NAME, nameLength) < 0;
     }
 
     // --- set and removed
 
     /** SETXATTR of a name for which {@link #isName} holds. As Linux does, XATTR_CREATE and XATTR_REPLACE mean nothing. */
     int set(FsRequest r, Inode inode) {
-        boolean access = is(r, ACCESS_NAME, ACCESS_NAME_LENGTH);
-        if ((!access && !is(r, DEFAULT_NAME, DEFAULT_NAME_LENGTH)) || (inode.mode & Modes.S_IFMT) == Modes.S_IFLNK) {
+        boolean access = isAccessName(r.nameAddress, r.nameLength);
+        if ((!access && !isDefaultName(r.nameAddress, r.nameLength)) || (inode.mode & Modes.S_IFMT) == Modes.S_IFLNK) {
             return -Errno.EOPNOTSUPP;
         }
         if (!access && !inode.isDirectory()) {
@@ -97,7 +101,7 @@ final class Acls {
 
     /** REMOVEXATTR of a name for which {@link #isName} holds: one that is not there is removed as well as any. */
     int remove(FsRequest r, Inode inode) {
-        if (!is(r, ACCESS_NAME, ACCESS_NAME_LENGTH) && !is(r, DEFAULT_NAME, DEFAULT_NAME_LENGTH)) {
+        if (!isAccessName(r.nameAddress, r.nameLength) && !isDefaultName(r.nameAddress, r.nameLength)) {
             return -Errno.EOPNOTSUPP;
         }
         int s = xattrs.removeAny(r, inode);

@@ -51,6 +51,7 @@ public final class BlobFsCheck {
     private long xattrKey;
     private int xattrLength;
     private int xattrPieces;
+    private final ListCheck list = new ListCheck();
 
     /** Nodes could not be read: what concerns more than one item cannot be told. */
     private boolean incomplete;
@@ -307,6 +308,8 @@ public final class BlobFsCheck {
                     || Items.XATTR_DATA_OFFSET + nameLength > length
                     || hash.hash40(name, nameLength) != Items.sub(k1) >>> 16) {
                 report(Kind.BROKEN_XATTR, currentNumber, "an attribute is not where its name belongs");
+            } else {
+                list.begin(name, nameLength, valueLength);
             }
         } else if (xattrPieces != piece || (k1 & ~0xffL) != xattrKey || valueLength != xattrLength) {
             report(Kind.BROKEN_XATTR, currentNumber, "piece " + piece + " of an attribute does not belong to it");
@@ -315,6 +318,9 @@ public final class BlobFsCheck {
         int expected = Items.XATTR_DATA_OFFSET + nameLength + Xattrs.pieceBytes(valueLength, piece);
         if (length != expected || (inodes.flags[current] & Items.FLAG_XATTRS) == 0) {
             report(Kind.BROKEN_XATTR, currentNumber, "an attribute's piece has " + length + " bytes, not " + expected);
+        } else {
+            int bytes = Xattrs.pieceBytes(valueLength, piece);
+            list.add(value + length - bytes, bytes);
         }
         xattrPieces = piece + 1;
     }
@@ -323,7 +329,22 @@ public final class BlobFsCheck {
         if (xattrPieces > 0 && xattrPieces != Xattrs.pieces(xattrLength)) {
             report(Kind.BROKEN_XATTR, currentNumber, "an attribute has " + xattrPieces + " pieces");
         }
+        endList();
         xattrPieces = 0;
+    }
+
+    private void endList() {
+        int mode = current < 0 ? 0 : inodes.mode[current];
+        if (list.isMalformed(mode)) {
+            report(Kind.BROKEN_XATTR, currentNumber, "an access control list is none");
+        } else if (list.rightMode(mode) != mode) {
+            report(
+                    Kind.WRONG_MODE,
+                    currentNumber,
+                    "mode 0" + Integer.toOctalString(mode) + ", its access control list stands for 0"
+                            + Integer.toOctalString(list.rightMode(mode)));
+        }
+        list.end();
     }
 
     /** All items of the current inode were seen. */

@@ -34,8 +34,10 @@ public record CheckFinding(Kind kind, long inode, String detail) {
         FREE_BLOCKS_IN_USE,
         /** The size or the number of blocks disagrees with the extents. */
         WRONG_SIZE,
-        /** An attribute lacks a piece or has one too many. */
+        /** An attribute lacks a piece or has one too many, or is no access control list although its name says so. */
         BROKEN_XATTR,
+        /** The permission bits are not those of the access control list. */
+        WRONG_MODE,
         /** An ORPHAN item for what is no orphan. */
         STRAY_ORPHAN,
         /** What a quota says to be used is not what its inodes take: too little or too much is refused. */

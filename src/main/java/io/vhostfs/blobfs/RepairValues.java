@@ -13,6 +13,8 @@ import io.vhostfs.memory.Memory;
  * stay. Repairing thread.
  */
 final class RepairValues {
+    private static final int GROUP_BITS = 070;
+
     private final RepairItems items;
     private final StoreEditor editor;
     private final CheckInodes inodes;
@@ -34,6 +36,7 @@ final class RepairValues {
     private long xattrKey;
     private int xattrLength;
     private int xattrPieces;
+    private final ListCheck list = new ListCheck();
 
     RepairValues(RepairItems items, RepairLosses losses, RepairHeader header, RepairShared shared) {
         this.items = items;
@@ -195,6 +198,7 @@ final class RepairValues {
             }
             xattrKey = k1;
             xattrLength = valueLength;
+            list.begin(name, nameLength, valueLength);
         } else if (xattrPieces != piece
                 || nameLength != 0
                 || (k1 & ~0xffL) != xattrKey
@@ -205,19 +209,43 @@ final class RepairValues {
         if (items.length != Items.XATTR_DATA_OFFSET + nameLength + Xattrs.pieceBytes(valueLength, piece)) {
             return false;
         }
+        int bytes = Xattrs.pieceBytes(valueLength, piece);
+        list.add(value + items.length - bytes, bytes);
         xattrPieces = piece + 1;
         hasXattrs = true;
         return true;
     }
 
     private void endXattr() {
-        if (xattrPieces > 0 && xattrPieces != Xattrs.pieces(xattrLength)) {
-            for (int p = 0; p < xattrPieces; p++) {
-                editor.delete(currentNumber, xattrKey + p);
+        if (xattrPieces > 0 && current >= 0) {
+            int mode = inodes.mode[current];
+            if (xattrPieces != Xattrs.pieces(xattrLength)) {
+                dropXattr("an extended attribute is not whole and was deleted");
+            } else if (list.isMalformed(mode)) {
+                dropXattr("an access control list is none and was deleted");
+            } else if (list.rightMode(mode) != mode) {
+                setMode(list.rightMode(mode));
+                items.repaired("inode " + currentNumber + ": the mode was set to what its access control list says");
             }
-            losses.lost(currentNumber, "an extended attribute is not whole and was deleted");
         }
+        list.end();
         xattrPieces = 0;
+    }
+
+    /** The mask that an access list leaves in the mode is not for the group: nobody may do more than before. */
+    private void dropXattr(String why) {
+        for (int p = 0; p < xattrPieces; p++) {
+            editor.delete(currentNumber, xattrKey + p);
+        }
+        losses.lost(currentNumber, why);
+        if (list.isAccessList() && (inodes.mode[current] & GROUP_BITS) != 0) {
+            setMode(inodes.mode[current] & ~GROUP_BITS);
+        }
+    }
+
+    private void setMode(int mode) {
+        inodes.mode[current] = mode;
+        items.changeInode(currentNumber, address -> Memory.putInt(address + Items.INODE_MODE_OFFSET, mode));
     }
 
     private void endInode() {

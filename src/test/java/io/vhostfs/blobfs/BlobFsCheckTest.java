@@ -5,9 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.vhostfs.blobfs.CheckFinding.Kind;
 import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.blobstore.RepairReporter;
 import io.vhostfs.blobstore.StoreOptions;
+import io.vhostfs.fsdev.AclText;
 import io.vhostfs.memory.Memory;
+import io.vhostfs.os.Errno;
+import io.vhostfs.os.LibcConstants;
 import java.lang.foreign.Arena;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -18,6 +23,8 @@ import org.junit.jupiter.api.Test;
 /** Each kind of damage is found for what it is. */
 class BlobFsCheckTest {
     private static final int ROOT = 1;
+    private static final String ACCESS = "system.posix_acl_access";
+    private static final String DEFAULT = "system.posix_acl_default";
 
     private final FsFixture fixture = new FsFixture(32 << 20);
     private long dir;
@@ -37,6 +44,12 @@ class BlobFsCheckTest {
         client.write(client.create(dir, "small"), 0, new byte[100]);
         assertEquals(0, client.trySymlink(dir, "l", "target"));
         assertEquals(0, client.trySetxattr(file, "user.long", new byte[9000], 0));
+        StringBuilder users = new StringBuilder("u::rw-");
+        for (int i = 0; i < 507; i++) {
+            users.append(",u:").append(2000 + i).append(":r--");
+        }
+        assertEquals(0, client.trySetxattr(other, ACCESS, AclText.encode(users + ",g::r--,m::rw-,o::---"), 0));
+        assertEquals(0, client.trySetxattr(dir, DEFAULT, AclText.encode("u::rwx,g::r--,o::---"), 0));
         fixture.unmount();
         assertEquals(List.of(), Checks.run(fixture.device));
     }
@@ -233,14 +246,89 @@ class BlobFsCheckTest {
         assertEquals(Set.of(Kind.WRONG_SIZE), kinds());
     }
 
-    @Test
-    void anAttributeWithoutItsEnd() {
+    private long attributeOf(long inode) {
         BlobStore store = BlobStore.open(fixture.device, StoreOptions.DEFAULT.withReadOnly());
-        assertEquals(BlobStore.OK, store.ceiling(file, Items.key(Items.TYPE_XATTR, 0)));
+        assertEquals(BlobStore.OK, store.ceiling(inode, Items.key(Items.TYPE_XATTR, 0)));
         long key = store.foundK1;
         store.abandon();
-        damage(file, key + 2, (value, length) -> -1);
+        return key;
+    }
+
+    @Test
+    void anAttributeWithoutItsEnd() {
+        damage(file, attributeOf(file) + 2, (value, length) -> -1);
         assertEquals(Set.of(Kind.BROKEN_XATTR), kinds());
+    }
+
+    // --- access control lists, which are mended, too
+
+    private List<String> repairs() {
+        List<String> told = new ArrayList<>();
+        RepairReporter reporter = new RepairReporter() {
+            @Override
+            public void problem(String text) {}
+
+            @Override
+            public void repaired(String text) {
+                told.add(text);
+            }
+
+            @Override
+            public void lost(String text) {
+                told.add(text);
+            }
+        };
+        BlobStore.repair(fixture.device, StoreOptions.DEFAULT, reporter, new BlobFsRepair(reporter, 5_000_000_000L));
+        assertEquals(List.of(), Checks.run(fixture.device));
+        fixture.mount();
+        return told;
+    }
+
+    @Test
+    void aModeThatIsNotThatOfItsList() {
+        damage(other, Items.INODE_KEY, (value, length) -> {
+            Memory.putInt(value + Items.INODE_MODE_OFFSET, LibcConstants.S_IFREG | 04644);
+            return length;
+        });
+        assertEquals(Set.of(Kind.WRONG_MODE), kinds());
+        assertTrue(repairs().toString().contains("inode " + other + ": the mode"));
+        FsTestClient client = fixture.newClient();
+        assertEquals(other, client.lookup(client.lookup(ROOT, "d"), "g"));
+        assertEquals(LibcConstants.S_IFREG | 04660, client.getattr(other).mode);
+        assertEquals(4092, client.getxattr(other, ACCESS).length);
+        fixture.unmount();
+    }
+
+    @Test
+    void anAccessListThatIsNone() {
+        // In its second piece: a tag that is none.
+        damage(other, attributeOf(other) + 1, (value, length) -> {
+            Memory.putShort(value + length - 16, (short) 0x40);
+            return length;
+        });
+        assertEquals(Set.of(Kind.BROKEN_XATTR), kinds());
+        assertTrue(repairs().toString().contains("an access control list is none"));
+        FsTestClient client = fixture.newClient();
+        assertEquals(other, client.lookup(client.lookup(ROOT, "d"), "g"));
+        assertEquals(-Errno.ENODATA, client.tryGetxattr(other, ACCESS, 0));
+        // What was the mask is not the group's.
+        assertEquals(LibcConstants.S_IFREG | 0600, client.getattr(other).mode);
+        fixture.unmount();
+    }
+
+    @Test
+    void aDefaultListThatIsNone() {
+        damage(dir, attributeOf(dir), (value, length) -> {
+            Memory.putInt(value + length - 28, 3);
+            return length;
+        });
+        assertEquals(Set.of(Kind.BROKEN_XATTR), kinds());
+        assertTrue(repairs().toString().contains("an access control list is none"));
+        FsTestClient client = fixture.newClient();
+        assertEquals(dir, client.lookup(ROOT, "d"));
+        assertEquals(-Errno.ENODATA, client.tryGetxattr(dir, DEFAULT, 0));
+        assertEquals(LibcConstants.S_IFDIR | 0755, client.getattr(dir).mode);
+        fixture.unmount();
     }
 
     @Test
