@@ -3,7 +3,7 @@
 #
 #   checks.sh full [ENTRIES [FILES]]   every check, on empty shares; leaves a tree behind. ENTRIES: of the big
 #                       directory (100000, a multiple of 20); FILES: small files (20000, a multiple of 200)
-#   checks.sh overlay   (runguest --modules overlay) overlayfs with its layers on the share
+#   checks.sh containers   (runguest --modules overlay) overlayfs with its layers on the share, and a root file system in it
 #   checks.sh kept      the tree that `full` left is whole (a new boot, a new target on the same store)
 #   checks.sh reboots   (runguest --reboots) the machine reboots in the middle of its work, comes up again
 #                       and finds what it had synced
@@ -680,7 +680,7 @@ check_blocks_are_old_or_new() {
   load_job --rw=read --verify_fatal=1 > /tmp/fio.out 2>&1 || { cat /tmp/fio.out; return 1; }
 }
 
-# ---- overlayfs ---------------------------------------------------------------------------------------------
+# ---- containers --------------------------------------------------------------------------------------------
 
 # An overlay whose layers lie on the share: copies up, whiteouts, opaque and moved directories, over a new mount.
 overlay_story() {   # OPTIONS PREFIX-OF-ITS-ATTRIBUTES
@@ -713,6 +713,32 @@ overlay_story() {   # OPTIONS PREFIX-OF-ITS-ATTRIBUTES
 check_overlay() { overlay_story redirect_dir=on trusted; }
 check_overlay_with_user_attributes() { overlay_story userxattr user; }
 
+# A root file system of some hundred links as the lower layer; programs run in the merged one; all of it changes its owner.
+check_container() {
+  local all
+  mkdir -p $data/container/lower/bin $data/container/lower/tmp $data/container/lower/etc; cd $data/container
+  mkdir upper work merged
+  cp /bin/busybox lower/bin/busybox
+  chroot lower /bin/busybox --install -s /bin
+  tar -cf rootfs.tar -C lower .; rm -r lower; mkdir lower; tar -xf rootfs.tar -C lower
+  mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged
+  chroot merged /bin/sh -c 'set -e; echo from within > /tmp/said; mkdir -p /srv/a/b; echo 1 > /srv/a/b/c; mv /srv/a /srv/d
+    cp /bin/busybox /bin/copy; chmod 4755 /bin/copy; rm /bin/awk; ln -s busybox /bin/awk; rm /bin/bc; ls /bin > /tmp/names'
+  same "$(cat merged/tmp/said)" "from within" "what a program wrote"
+  same "$(cat merged/srv/d/b/c)" 1 "what a program moved"
+  same "$(stat -c '%F %t %T' upper/bin/bc)" "character special file 0 0" "the whiteout of a program"
+  all=$(/usr/bin/find merged | wc -l)
+  [ "$all" -gt 200 ] || fail "only $all files"
+  chown -hR 1000:1001 merged
+  forget
+  same "$(/usr/bin/find merged -user 1000 -group 1001 | wc -l)" $all "files with the new owner"
+  same "$(stat -c %a merged/bin/copy)" 755 "the mode of a set-user-ID program that changed its owner"
+  same "$(stat -c %U lower/bin/busybox)" root "the owner below"
+  same "$(chroot merged /bin/ls /bin | wc -l)" "$(wc -l < merged/tmp/names)" "programs"
+  umount merged
+  cd ..; rm -r container
+}
+
 # ---- what runs --------------------------------------------------------------------------------------------
 
 mode=${1:-}; shift
@@ -729,8 +755,8 @@ case $mode in
     for name in $before; do check $name; done
     run_fio
     for name in $after; do check $name; done ;;
-  overlay)
-    names="mount overlay overlay-with-user-attributes unmount"
+  containers)
+    names="mount overlay overlay-with-user-attributes container unmount"
     echo plan $names
     for name in $names; do check $name; done ;;
   kept)

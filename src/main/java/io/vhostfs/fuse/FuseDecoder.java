@@ -328,7 +328,12 @@ final class FuseDecoder {
 
     private static int lookup(FuseRequest r, FuseState s) {
         int status = takeName(r, 0);
-        if (status != 0) {
+        if (status == -Errno.EINVAL && isSlash(r)) {
+            // A dentry made from a file handle has no name but this and is its own parent: where it is revalidated, as
+            // overlayfs does with the origins of what it copied up, the kernel looks it up so (fuse_dentry_revalidate).
+            Memory.putByte(r.nameAddress, (byte) '.');
+            r.nameLength = 1;
+        } else if (status != 0) {
             return status;
         }
         boolean parent = r.nameLength == 2 && isDots(r.nameAddress, 2);
@@ -475,6 +480,10 @@ final class FuseDecoder {
 
     private static boolean isDots(long address, int length) {
         return length <= 2 && Memory.getByte(address) == '.' && (length == 1 || Memory.getByte(address + 1) == '.');
+    }
+
+    private static boolean isSlash(FuseRequest r) {
+        return r.messageEnd >= FUSE_IN_HEADER_SIZE + 2 && Memory.getUnsignedShort(r.nameAddress) == '/';
     }
 
     private static int readLink(FuseRequest r) {

@@ -32,7 +32,7 @@ class GuestTest {
     private static final long SHORT_LIMIT_SECONDS = 200;
 
     /** A minute on an idle machine. */
-    private static final long OVERLAY_LIMIT_SECONDS = 600;
+    private static final long CONTAINERS_LIMIT_SECONDS = 600;
 
     /** Files that the guest has synced one by one when its QEMU is killed. */
     private static final int SYNCED_FILES = 30;
@@ -76,10 +76,10 @@ class GuestTest {
         return Stream.of(
                 Checks.boot("new shares", FULL_LIMIT_SECONDS, this::sharesAnd, () -> Checks.script("full")),
                 Checks.boot(
-                        "overlay",
-                        OVERLAY_LIMIT_SECONDS,
+                        "containers",
+                        CONTAINERS_LIMIT_SECONDS,
                         () -> sharesAnd("--modules", "overlay"),
-                        () -> Checks.script("overlay")),
+                        () -> Checks.script("containers")),
                 dynamicTest("the target stops and starts again", this::restartTheTarget),
                 boot("what was kept", "kept"),
                 Checks.boot(
