@@ -1,8 +1,6 @@
 package io.vhostfs.guest;
 
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -21,29 +19,39 @@ final class Guest implements AutoCloseable {
     private final Process process;
     private final Path console;
     private final Path log;
-    private final Thread reader;
-    private final List<String> lines = new ArrayList<>(); // guarded by itself, which is told of each line
-    private boolean ended; // guarded by lines
+    private final Lines output;
 
     private Guest(Process process, Path console, Path log) {
         this.process = process;
         this.console = console;
         this.log = log;
-        this.reader = Thread.ofVirtual().unstarted(this::read);
+        this.output = new Lines(process, log);
     }
 
     /** Makes the guest's kernel and images where that has not been done on this machine yet. */
     static void prepare() throws IOException, InterruptedException {
+        prepare("demo", List.of());
+    }
+
+    /** The same for the lab's guest, in which there is a Java runtime, too; its directory. */
+    static Path prepareWithJava() throws IOException, InterruptedException {
+        return Path.of(prepare("lab", List.of("-q", "-l", "-j")).strip());
+    }
+
+    private static String prepare(String purpose, List<String> options) throws IOException, InterruptedException {
         Installation.Result packages = Installation.run(
-                "packages", 1800, List.of(Installation.file("ci/packages").toString(), "install", "demo"));
+                "packages", 1800, List.of(Installation.file("ci/packages").toString(), "install", purpose));
         if (packages.exitCode() != 0) {
             throw new IllegalStateException(packages.output());
         }
-        Installation.Result made = Installation.run(
-                "mkguest", 1800, List.of(Installation.file("ci/guest/mkguest").toString()));
+        List<String> command =
+                new ArrayList<>(List.of(Installation.file("ci/guest/mkguest").toString()));
+        command.addAll(options);
+        Installation.Result made = Installation.run("mkguest", 1800, command);
         if (made.exitCode() != 0) {
             throw new IllegalStateException(made.output());
         }
+        return made.output();
     }
 
     /**
@@ -67,42 +75,13 @@ final class Guest implements AutoCloseable {
         Path console = Installation.log(name + "-console");
         Process process =
                 new ProcessBuilder(command).redirectError(console.toFile()).start();
-        Guest guest = new Guest(process, console, Installation.log(name));
-        guest.reader.start();
-        return guest;
-    }
-
-    private void read() {
-        try (BufferedReader output = process.inputReader(StandardCharsets.UTF_8);
-                var copy = Files.newBufferedWriter(log)) {
-            for (String line = output.readLine(); line != null; line = output.readLine()) {
-                copy.write(line);
-                copy.newLine();
-                copy.flush();
-                synchronized (lines) {
-                    lines.add(line);
-                    lines.notifyAll();
-                }
-            }
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        } finally {
-            synchronized (lines) {
-                ended = true;
-                lines.notifyAll();
-            }
-        }
+        return new Guest(process, console, Installation.log(name));
     }
 
     /** Waits for a line of the script's output; null when the output ends without it. */
     @Nullable
     String awaitLine(String line) throws InterruptedException {
-        synchronized (lines) {
-            while (!lines.contains(line) && !ended) {
-                lines.wait();
-            }
-            return lines.contains(line) ? line : null;
-        }
+        return output.await(line::equals);
     }
 
     /** Ends QEMU as a power cut ends a machine: it cannot say goodbye to the target. Returns when it is gone. */
@@ -118,24 +97,31 @@ final class Guest implements AutoCloseable {
         waitFor();
     }
 
+    /** Whether it ends, or has ended, within this time. */
+    boolean endsWithin(long milliseconds) throws InterruptedException {
+        return process.waitFor(milliseconds, TimeUnit.MILLISECONDS);
+    }
+
     /** The script's exit code, or one of runguest's own (see there), when the guest has ended. */
     int waitFor() throws InterruptedException {
         int code = process.waitFor();
-        reader.join();
+        output.join();
         return code;
     }
 
     /** The script's output so far. */
     List<String> output() {
-        synchronized (lines) {
-            return List.copyOf(lines);
-        }
+        return output.all();
+    }
+
+    /** The script's output as it comes. */
+    Lines lines() {
+        return output;
     }
 
     /** The last of the output and of the console, for a message about a failure. */
     String diagnosis() {
-        List<String> output = output();
-        String end = String.join("\n", output.subList(Math.max(0, output.size() - 20), output.size()));
+        String end = output.end();
         try {
             return end + "\n" + Files.readString(console, StandardCharsets.ISO_8859_1) + "\n(" + log + ", " + console
                     + ")";

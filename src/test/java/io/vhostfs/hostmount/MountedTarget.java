@@ -18,7 +18,7 @@ import java.util.function.BooleanSupplier;
  * <p>Another process, because one that waits for a page of its own mount may not reach the safepoint for which the
  * reactor that is to bring that page waits.
  */
-final class MountedTarget implements AutoCloseable {
+public final class MountedTarget implements AutoCloseable {
     private static final long LIMIT_SECONDS = 60;
 
     private final Process process;
@@ -30,7 +30,7 @@ final class MountedTarget implements AutoCloseable {
     }
 
     /** Starts {@code serve} with some options and returns when its mounts answer. */
-    static MountedTarget start(Path directory, String... options) throws IOException {
+    public static MountedTarget start(Path directory, String... options) throws IOException {
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-XX:+UseSerialGC",
@@ -56,7 +56,7 @@ final class MountedTarget implements AutoCloseable {
         return target;
     }
 
-    String log() {
+    public String log() {
         try {
             return Files.readString(log);
         } catch (IOException e) {
@@ -84,7 +84,7 @@ final class MountedTarget implements AutoCloseable {
     }
 
     /** SIGTERM; its exit code. */
-    int stop() throws InterruptedException {
+    public int stop() throws InterruptedException {
         process.destroy();
         if (!process.waitFor(LIMIT_SECONDS, TimeUnit.SECONDS)) {
             fail("the target does not stop:\n" + log());
@@ -98,7 +98,7 @@ final class MountedTarget implements AutoCloseable {
     }
 
     /** Takes away whatever a test has left at a mount point. */
-    static void detach(Path mount) throws IOException, InterruptedException {
+    public static void detach(Path mount) throws IOException, InterruptedException {
         while (MountTable.read().at(mount) != null) {
             run(0, Path.of("/"), "umount", "-l", mount.toString());
         }
@@ -115,7 +115,7 @@ final class MountedTarget implements AutoCloseable {
     }
 
     /** Checks a store that no target has open. */
-    static void check(Path directory, String device) throws IOException, InterruptedException {
+    public static void check(Path directory, String device) throws IOException, InterruptedException {
         run(
                 0,
                 directory,

@@ -13,7 +13,7 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
 /** Functions of the C library that only tests call, by name. */
-final class SystemCalls {
+public final class SystemCalls {
     /** Numbers of x86-64. The C library's own functions would change all threads of the process. */
     private static final long SYS_SETGROUPS = 116;
 
@@ -36,7 +36,7 @@ final class SystemCalls {
     private SystemCalls() {}
 
     /** The result, or the negative errno. Arguments are Integer, Long, String (lent for the call) or MemorySegment. */
-    static long call(String function, Object... arguments) {
+    public static long call(String function, Object... arguments) {
         return callAs(Credentials.ROOT, function, arguments);
     }
 
@@ -104,7 +104,7 @@ final class SystemCalls {
     }
 
     /** The same for a function that returns an int. */
-    static int callInt(String function, Object... arguments) {
+    public static int callInt(String function, Object... arguments) {
         return (int) call(function, arguments);
     }
 }
