@@ -1,5 +1,8 @@
 package io.vhostfs.bdev;
 
+import io.vhostfs.memory.Iovecs;
+import io.vhostfs.os.Errno;
+
 /**
  * One request to a block device, owned and reused by its caller.
  *
@@ -46,6 +49,36 @@ public abstract class BlockIo {
     /** For a channel that serves several devices: which of them it is for. */
     @org.jspecify.annotations.Nullable
     BlockDevice target;
+
+    /**
+     * What every device asks of a request before it does anything; called by its channels in {@code submit}.
+     *
+     * @param blockBytes of the device, a power of two
+     * @param capacityBytes of the device
+     * @return 0; {@code -EINVAL} when the request is malformed: no such operation, no whole blocks, iovecs of another length;
+     *     {@code -EIO} when it lies beyond the device's end
+     */
+    public final int check(int blockBytes, long capacityBytes) {
+        if (operation == FLUSH) {
+            return 0;
+        }
+        boolean transfers = operation == READ || operation == WRITE;
+        if (!transfers && operation != DISCARD && operation != WRITE_ZEROES) {
+            return -Errno.EINVAL;
+        }
+        if (((offsetBytes | lengthBytes) & (blockBytes - 1)) != 0) {
+            return -Errno.EINVAL;
+        }
+        if (offsetBytes < 0 || lengthBytes < 0 || offsetBytes > capacityBytes - lengthBytes) {
+            return -Errno.EIO;
+        }
+        return !transfers || iovecsCoverLength() ? 0 : -Errno.EINVAL;
+    }
+
+    /** Devices transfer what the iovecs say, not what the request says. */
+    private boolean iovecsCoverLength() {
+        return iovecCount <= MAX_IOVECS && Iovecs.totalLength(iovecsAddress, iovecCount) == lengthBytes;
+    }
 
     /** Called on the channel's reactor, never from within {@code submit}. 0 or a negative errno. */
     public abstract void onComplete(int status);

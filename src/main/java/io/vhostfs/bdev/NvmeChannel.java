@@ -52,8 +52,7 @@ final class NvmeChannel implements BlockChannel, Poller, QueuePair.Owner {
     private final long[] bounceOf;
 
     private int current = NONE;
-    private @Nullable BlockIo waitingHead;
-    private @Nullable BlockIo waitingTail;
+    private final WaitingList waiting = new WaitingList();
     private @Nullable BlockIo failedHead;
     private int inFlight;
 
@@ -139,13 +138,7 @@ final class NvmeChannel implements BlockChannel, Poller, QueuePair.Owner {
         }
         inFlight++;
         io.target = target;
-        io.next = null;
-        if (waitingTail == null) {
-            waitingHead = io;
-        } else {
-            waitingTail.next = io;
-        }
-        waitingTail = io;
+        waiting.add(io);
         pump();
         return PENDING;
     }
@@ -154,13 +147,9 @@ final class NvmeChannel implements BlockChannel, Poller, QueuePair.Owner {
     private void pump() {
         while (true) {
             if (current == NONE) {
-                BlockIo io = waitingHead;
+                BlockIo io = waiting.take();
                 if (io == null) {
                     return;
-                }
-                waitingHead = io.next;
-                if (waitingHead == null) {
-                    waitingTail = null;
                 }
                 current = track(io);
             }

@@ -1,10 +1,8 @@
 package io.vhostfs.bdev;
 
 import io.vhostfs.bdev.BlockDeviceException.Kind;
-import io.vhostfs.memory.Iovecs;
 import io.vhostfs.nvme.NamespaceInfo;
 import io.vhostfs.nvme.NvmeController;
-import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Reactor;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -84,29 +82,9 @@ public final class NvmeDevice implements BlockDevice {
         return controller;
     }
 
-    /** 0, or why the request cannot be carried out. */
+    /** See {@link BlockIo#check}. */
     int check(BlockIo io) {
-        long offset = io.offsetBytes;
-        long length = io.lengthBytes;
-        switch (io.operation) {
-            case BlockIo.FLUSH -> {
-                return 0;
-            }
-            case BlockIo.READ, BlockIo.WRITE -> {
-                if (io.iovecCount > BlockIo.MAX_IOVECS
-                        || Iovecs.totalLength(io.iovecsAddress, io.iovecCount) != length) {
-                    return -Errno.EINVAL;
-                }
-            }
-            case BlockIo.DISCARD, BlockIo.WRITE_ZEROES -> {}
-            default -> {
-                return -Errno.EINVAL;
-            }
-        }
-        if (((offset | length) & (blockSize - 1)) != 0) {
-            return -Errno.EINVAL;
-        }
-        return offset < 0 || length < 0 || offset > capacityBytes - length ? -Errno.EIO : 0;
+        return io.check(blockSize, capacityBytes);
     }
 
     boolean isNothing(BlockIo io) {

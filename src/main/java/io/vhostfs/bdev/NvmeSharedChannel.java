@@ -21,8 +21,7 @@ final class NvmeSharedChannel implements BlockChannel {
     private final Reactor reactor;
     private final Runnable onClose;
     private @Nullable Carrier free;
-    private @Nullable BlockIo waitingHead;
-    private @Nullable BlockIo waitingTail;
+    private final WaitingList waiting = new WaitingList();
     private int inFlight;
     private boolean open = true;
 
@@ -87,13 +86,7 @@ final class NvmeSharedChannel implements BlockChannel {
             free = carrier.nextFree;
             depart(carrier, io);
         } else {
-            io.next = null;
-            if (waitingTail == null) {
-                waitingHead = io;
-            } else {
-                waitingTail.next = io;
-            }
-            waitingTail = io;
+            waiting.add(io);
         }
         return PENDING;
     }
@@ -115,13 +108,8 @@ final class NvmeSharedChannel implements BlockChannel {
         int status = carrier.status;
         carrier.request = null;
         inFlight--;
-        BlockIo next = waitingHead;
+        BlockIo next = waiting.take();
         if (next != null) {
-            waitingHead = next.next;
-            if (waitingHead == null) {
-                waitingTail = null;
-            }
-            next.next = null;
             depart(carrier, next);
         } else {
             carrier.nextFree = free;

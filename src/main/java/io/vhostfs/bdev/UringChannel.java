@@ -58,8 +58,7 @@ final class UringChannel implements BlockChannel, Poller {
     private final int[] retries = new int[SLOTS];
     private final int[] freeSlots = new int[SLOTS];
     private int freeCount = SLOTS;
-    private @Nullable BlockIo waitingHead;
-    private @Nullable BlockIo waitingTail;
+    private final WaitingList waiting = new WaitingList();
     private int inFlight;
     private int zeroesBy = BY_ZERO_RANGE;
     private boolean broken;
@@ -68,7 +67,7 @@ final class UringChannel implements BlockChannel, Poller {
     private final Reactor reactor;
     private final Runnable onClose;
     private long capacityBytes;
-    private final int blockMask;
+    private final int blockBytes;
     /** Zeros to write, then for each slot room for the iovecs of a remainder; touched only when needed. */
     private final long scratchAddress;
 
@@ -79,7 +78,7 @@ final class UringChannel implements BlockChannel, Poller {
         this.reactor = reactor;
         this.onClose = onClose;
         this.capacityBytes = device.capacityBytes();
-        this.blockMask = device.blockSize() - 1;
+        this.blockBytes = device.blockSize();
         for (int i = 0; i < SLOTS; i++) {
             freeSlots[i] = SLOTS - 1 - i;
         }
@@ -116,7 +115,7 @@ final class UringChannel implements BlockChannel, Poller {
         }
         inFlight++;
         if (freeCount == 0) {
-            enqueue(io);
+            waiting.add(io);
         } else {
             start(io);
         }
@@ -127,36 +126,13 @@ final class UringChannel implements BlockChannel, Poller {
         if (broken) {
             return -Errno.EIO;
         }
-        long offset = io.offsetBytes;
-        long length = io.lengthBytes;
-        switch (io.operation) {
-            case BlockIo.FLUSH -> {
-                return 0;
-            }
-            case BlockIo.READ, BlockIo.WRITE -> {
-                // The kernel transfers what the iovecs say, not what the request says.
-                if (io.iovecCount > BlockIo.MAX_IOVECS
-                        || Iovecs.totalLength(io.iovecsAddress, io.iovecCount) != length) {
-                    return -Errno.EINVAL;
-                }
-            }
-            case BlockIo.DISCARD, BlockIo.WRITE_ZEROES -> {}
-            default -> {
-                return -Errno.EINVAL;
-            }
+        int error = io.check(blockBytes, capacityBytes);
+        if (error == -Errno.EIO) {
+            // The device may have grown since this was last looked up.
+            capacityBytes = device.capacityBytes();
+            return io.check(blockBytes, capacityBytes);
         }
-        if (((offset | length) & blockMask) != 0) {
-            return -Errno.EINVAL;
-        }
-        if (offset < 0 || length < 0) {
-            return -Errno.EIO;
-        }
-        return offset <= capacityBytes - length || offset <= grownCapacity() - length ? 0 : -Errno.EIO;
-    }
-
-    private long grownCapacity() {
-        capacityBytes = device.capacityBytes();
-        return capacityBytes;
+        return error;
     }
 
     private boolean isNothing(BlockIo io) {
@@ -165,28 +141,6 @@ final class UringChannel implements BlockChannel, Poller {
             case BlockIo.DISCARD -> io.lengthBytes == 0 || !device.supportsDiscard();
             default -> io.lengthBytes == 0;
         };
-    }
-
-    private void enqueue(BlockIo io) {
-        io.next = null;
-        if (waitingTail == null) {
-            waitingHead = io;
-        } else {
-            waitingTail.next = io;
-        }
-        waitingTail = io;
-    }
-
-    private @Nullable BlockIo dequeue() {
-        BlockIo io = waitingHead;
-        if (io != null) {
-            waitingHead = io.next;
-            if (waitingHead == null) {
-                waitingTail = null;
-            }
-            io.next = null;
-        }
-        return io;
     }
 
     private void start(BlockIo io) {
@@ -324,7 +278,7 @@ final class UringChannel implements BlockChannel, Poller {
         slots[slot] = null;
         freeSlots[freeCount++] = slot;
         inFlight--;
-        BlockIo next = dequeue();
+        BlockIo next = waiting.take();
         if (next != null) {
             start(next);
         }
@@ -346,7 +300,7 @@ final class UringChannel implements BlockChannel, Poller {
             inFlight--;
             io.onComplete(-Errno.EIO);
         }
-        for (BlockIo io = dequeue(); io != null; io = dequeue()) {
+        for (BlockIo io = waiting.take(); io != null; io = waiting.take()) {
             inFlight--;
             io.onComplete(-Errno.EIO);
         }

@@ -562,22 +562,17 @@ final class SimDisk implements BlockDevice {
     }
 
     private void check(BlockIo io) {
-        int unit = profile.blockBytes();
-        boolean transfers = io.operation == BlockIo.READ || io.operation == BlockIo.WRITE;
         if (io.operation == BlockIo.FLUSH) {
             return;
         }
-        if (io.offsetBytes < 0
-                || io.lengthBytes <= 0
-                || (io.offsetBytes | io.lengthBytes) % unit != 0
-                || io.offsetBytes + io.lengthBytes > knownBytes) {
-            throw new SimFailure("a request for bytes " + io.offsetBytes + " + " + io.lengthBytes
-                    + " of a disk with units of " + unit + " and " + knownBytes + " bytes");
+        int unit = profile.blockBytes();
+        boolean transfers = io.operation == BlockIo.READ || io.operation == BlockIo.WRITE;
+        if (io.lengthBytes == 0 || io.check(unit, knownBytes) != 0) {
+            throw new SimFailure("a request for bytes " + io.offsetBytes + " + " + io.lengthBytes + ", in iovecs for "
+                    + (transfers ? Iovecs.totalLength(io.iovecsAddress, io.iovecCount) : 0)
+                    + ", of a disk with units of " + unit + " and " + knownBytes + " bytes");
         }
         if (transfers) {
-            if (Iovecs.totalLength(io.iovecsAddress, io.iovecCount) != io.lengthBytes) {
-                throw new SimFailure("the iovecs of a request have another length than the request");
-            }
             for (int i = 0; i < io.iovecCount; i++) {
                 if (Iovecs.base(io.iovecsAddress, i) % profile.memoryAlignment() != 0) {
                     throw new SimFailure("a request's memory is not aligned as the disk asks");
