@@ -3,8 +3,6 @@ package io.vhostfs.cli;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Libc;
 import io.vhostfs.os.LibcConstants;
-import io.vhostfs.vfio.PciDevice;
-import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -36,17 +34,16 @@ final class Doctor {
     private static final long WANTED_MEMLOCK_BYTES = 1L << 30;
     private static final long WANTED_FILES = 4096;
 
-    /** Guests have up to 509 regions each. */
-    private static final long WANTED_DMA_ENTRIES = 8192;
-
     private static final int SYS_IO_URING_SETUP = 425;
     private static final int IO_URING_PARAMS_SIZE = 120;
 
     private final Path root;
+    private final HostFiles files;
     private final List<Finding> findings = new ArrayList<>();
 
     Doctor(Path root) {
         this.root = root;
+        files = new HostFiles(root);
     }
 
     List<Finding> examine() {
@@ -63,12 +60,9 @@ final class Doctor {
                 WANTED_FILES,
                 "ulimit -n 65536 (or LimitNOFILE=65536 in the unit)");
         ioUring();
-        isolatedCores();
-        governor();
-        iommu();
-        vfio();
-        drives();
-        dmaEntries();
+        new CoreDoctor(files, this).examine();
+        new DriveDoctor(files, this).examine();
+        units();
         device(
                 "KVM",
                 "dev/kvm",
@@ -77,7 +71,7 @@ final class Doctor {
         return findings;
     }
 
-    private void add(Verdict verdict, String subject, String found, String remedy) {
+    void add(Verdict verdict, String subject, String found, String remedy) {
         findings.add(new Finding(verdict, subject, found, verdict == Verdict.OK ? "" : remedy));
     }
 
@@ -91,8 +85,8 @@ final class Doctor {
     }
 
     private void hugepages() {
-        long total = number("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
-        long free = number("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+        long total = files.number("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
+        long free = files.number("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
         String remedy = "echo 1024 > /proc/sys/vm/nr_hugepages (or hugepages=1024 on the kernel command line)";
         if (total < 0) {
             add(Verdict.MISSING, "2 MiB hugepages", "the kernel has none", "boot a kernel with CONFIG_HUGETLBFS");
@@ -133,67 +127,24 @@ final class Doctor {
         }
     }
 
-    private void isolatedCores() {
-        String isolated = text("sys/devices/system/cpu/isolated");
-        add(
-                isolated.isEmpty() ? Verdict.SLOW : Verdict.OK,
-                "isolated cores",
-                isolated.isEmpty() ? "none" : isolated,
-                "isolcpus=managed_irq,domain,2-3 nohz_full=2-3 rcu_nocbs=2-3 on the kernel command line, for the cores of -m");
-    }
-
-    private void governor() {
-        String governor = text("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
-        boolean fixed = governor.isEmpty() || governor.equals("performance");
-        add(
-                fixed ? Verdict.OK : Verdict.SLOW,
-                "CPU frequency",
-                governor.isEmpty() ? "not scaled by Linux" : governor,
-                "cpupower frequency-set -g performance");
-    }
-
-    private void iommu() {
-        int groups = count("sys/kernel/iommu_groups");
-        add(
-                groups > 0 ? Verdict.OK : Verdict.MISSING,
-                "IOMMU (for nvme: devices)",
-                groups + " groups",
-                "enable VT-d or AMD-Vi in the firmware and boot with intel_iommu=on iommu=pt");
-    }
-
-    private void vfio() {
-        boolean there = Files.exists(root.resolve("dev/vfio/vfio"));
-        add(
-                there ? Verdict.OK : Verdict.MISSING,
-                "VFIO (for nvme: devices)",
-                there ? "/dev/vfio/vfio" : "no /dev/vfio/vfio",
-                "modprobe vfio-pci");
-    }
-
-    /** A host without NVMe drives lacks nothing. */
-    private void drives() {
-        List<PciDevice> controllers = PciDevice.all(root, PciDevice.NVME_CLASS);
-        if (controllers.isEmpty()) {
-            return;
-        }
-        long ours = controllers.stream()
-                .filter(device -> device.driver().equals(PciDevice.VFIO_DRIVER))
-                .count();
-        add(
-                ours > 0 ? Verdict.OK : Verdict.SLOW,
-                "NVMe controllers",
-                ours + " of " + controllers.size() + " bound to vfio-pci",
-                "vhostfs setup --bind PCI-ADDRESS, for a drive that nobody else needs (vhostfs nvme list)");
-    }
-
-    private void dmaEntries() {
-        long limit = number("sys/module/vfio_iommu_type1/parameters/dma_entry_limit");
-        if (limit >= 0) {
-            add(
-                    limit >= WANTED_DMA_ENTRIES ? Verdict.OK : Verdict.SLOW,
-                    "VFIO mappings",
-                    limit + " for each device",
-                    "options vfio_iommu_type1 dma_entry_limit=65535 in /etc/modprobe.d/vhostfs.conf");
+    /** Units of the administrator's that start a target on a drive: what the drive reaches is locked. */
+    private void units() {
+        String directory = "etc/systemd/system";
+        for (String unit : files.names(directory)) {
+            String text = unit.endsWith(".service") ? files.text(directory + "/" + unit) : "";
+            if (text.contains("vhostfs serve") && text.contains("nvme:")) {
+                boolean locks = text.lines().anyMatch(line -> line.strip().equals("LimitMEMLOCK=infinity"));
+                boolean binds = text.contains("setup ") && text.contains("--bind");
+                add(
+                        locks && binds ? Verdict.OK : Verdict.SLOW,
+                        unit,
+                        locks
+                                ? binds ? "binds the drive, locks memory" : "does not bind the drive"
+                                : "limits locked memory",
+                        locks
+                                ? "ExecStartPre=+vhostfs setup --bind PCI-ADDRESS --force: the binding ends with a reboot"
+                                : "LimitMEMLOCK=infinity in its [Service]");
+            }
         }
     }
 
@@ -207,26 +158,5 @@ final class Doctor {
                 .anyMatch(
                         directory -> Files.isExecutable(root.resolve(directory).resolve(name)));
         add(there ? Verdict.OK : Verdict.MISSING, subject, there ? name : "no " + name, remedy);
-    }
-
-    private String text(String path) {
-        try {
-            return Files.readString(root.resolve(path)).strip();
-        } catch (IOException e) {
-            return ""; // a file that this kernel does not have means the same as an empty one
-        }
-    }
-
-    private long number(String path) {
-        String text = text(path);
-        return text.isEmpty() ? -1 : Long.parseLong(text);
-    }
-
-    private int count(String path) {
-        try (Stream<Path> entries = Files.list(root.resolve(path))) {
-            return (int) entries.count();
-        } catch (IOException e) {
-            return 0; // no such directory: no entries
-        }
     }
 }

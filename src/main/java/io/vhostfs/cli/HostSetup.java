@@ -25,9 +25,11 @@ final class HostSetup {
     private static final String HUGEPAGES = "sys/kernel/mm/hugepages/hugepages-2048kB/";
 
     private final Path root;
+    private final HostFiles files;
 
     HostSetup(Path root) {
         this.root = root;
+        files = new HostFiles(root);
     }
 
     /** Reserves so many 2 MiB hugepages; returns how many there are then. */
@@ -50,7 +52,7 @@ final class HostSetup {
     }
 
     long hugepages(String file) {
-        String text = text(root.resolve(HUGEPAGES + file));
+        String text = files.text(HUGEPAGES + file);
         return text.isEmpty() ? 0 : Long.parseLong(text);
     }
 
@@ -107,11 +109,11 @@ final class HostSetup {
             if (hasEntries(part.resolve("holders"))) {
                 return "is held by a device mapper or RAID (" + name + ")";
             }
-            String number = text(part.resolve("dev"));
+            String number = files.text(part.resolve("dev").toString());
             if (isMounted(number)) {
                 return "is mounted (" + name + ")";
             }
-            if (text(root.resolve("proc/swaps")).contains("/dev/" + name)) {
+            if (files.text("proc/swaps").contains("/dev/" + name)) {
                 return "is swapped to (" + name + ")";
             }
         }
@@ -120,7 +122,7 @@ final class HostSetup {
 
     private boolean isMounted(String number) {
         return !number.isEmpty()
-                && text(root.resolve("proc/self/mountinfo")).lines().anyMatch(line -> {
+                && files.text("proc/self/mountinfo").lines().anyMatch(line -> {
                     String[] fields = line.split(" ", MOUNTINFO_DEVICE_FIELD + 2);
                     return fields.length > MOUNTINFO_DEVICE_FIELD && fields[MOUNTINFO_DEVICE_FIELD].equals(number);
                 });
@@ -158,14 +160,6 @@ final class HostSetup {
             return entries.findAny().isPresent();
         } catch (IOException e) {
             return false; // no such directory: no entries
-        }
-    }
-
-    private static String text(Path file) {
-        try {
-            return Files.readString(file).strip();
-        } catch (IOException e) {
-            return ""; // a file that this kernel does not have means the same as an empty one
         }
     }
 }

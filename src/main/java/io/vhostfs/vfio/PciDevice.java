@@ -18,6 +18,9 @@ import java.util.stream.Stream;
 public final class PciDevice {
     public static final String VFIO_DRIVER = "vfio-pci";
 
+    /** Name of the groups that VFIO makes up in its unsafe mode. */
+    public static final String NO_IOMMU_GROUP = "vfio-noiommu";
+
     /** Class code of NVM Express controllers: mass storage, non-volatile memory, NVMe. */
     public static final int NVME_CLASS = 0x01_08_02;
 
@@ -82,7 +85,7 @@ public final class PciDevice {
 
     /** Whether its group is one that VFIO made up in its unsafe mode, without an IOMMU. */
     public boolean isWithoutIommu() {
-        return text("iommu_group/name").equals("vfio-noiommu");
+        return text("iommu_group/name").equals(NO_IOMMU_GROUP);
     }
 
     /** Its file below {@code /dev/vfio/devices}; empty when the kernel gives it none. */
