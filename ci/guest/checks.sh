@@ -10,8 +10,9 @@
 #   checks.sh killed    writes and syncs numbered files, prints "synced NUMBER" for each, until the host kills
 #                       the machine
 #   checks.sh survived NUMBER   finds the files of `killed` up to that one
-#   checks.sh load      overwrites a file of checksummed blocks with fio while it makes, syncs, renames and removes
-#                       numbered files, and prints "synced NUMBER" for each, until the host kills the target
+#   checks.sh load [NUMBER]     overwrites a file of checksummed blocks with fio while it makes, syncs, renames and
+#                       removes numbered files, and prints "synced NUMBER" for each, until the host kills the target;
+#                       with a NUMBER it does as `loaded` first, and ends there if that fails
 #   checks.sh loaded NUMBER     finds what `load` had synced up to that one, and nothing that it did not write
 #
 # Output, one line each: "plan NAME..." first; then for each of these names "ok NAME SECONDS" or
@@ -659,6 +660,7 @@ work_until_the_target_is_killed() {
     i=$((i + 1))
   done
 }
+load_names="synced-before-the-target-was-killed blocks-are-old-or-new"
 check_synced_before_the_target_was_killed() {   # up to the file $last; what came after it may be there or not
   local i=$((last - kept + 2))
   [ $i -ge 0 ] || i=0
@@ -780,11 +782,16 @@ case $mode in
     for name in mount synced-before-kill unmount; do check $name; done ;;
   load)
     mount_shares
+    if [ $# -gt 0 ]; then
+      last=$1
+      for name in $load_names; do check $name; done
+      [ $failures = 0 ] || exit 1
+    fi
     work_until_the_target_is_killed ;;
   loaded)
     last=$1
-    echo plan mount synced-before-the-target-was-killed blocks-are-old-or-new unmount
-    for name in mount synced-before-the-target-was-killed blocks-are-old-or-new unmount; do check $name; done ;;
+    echo plan mount $load_names unmount
+    for name in mount $load_names unmount; do check $name; done ;;
   *) echo "checks.sh: no mode '$mode'" >&2; exit 2 ;;
 esac
 echo done
