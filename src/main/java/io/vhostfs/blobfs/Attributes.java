@@ -40,8 +40,11 @@ final class Attributes {
             apply(r, inode, volume.now());
             inode.endChange();
             volume.putInode(inode);
-            volume.store.end();
+            s = volume.store.end();
             volume.changed(inode);
+            if (s != BlobStore.OK) {
+                return s;
+            }
         }
         inode.fill(r.attributes);
         return BlobStore.OK;

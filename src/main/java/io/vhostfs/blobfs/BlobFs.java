@@ -203,7 +203,12 @@ public final class BlobFs implements FileSystem {
 
     /** Runs a request from its start: PENDING or the final status. */
     int runAtHome(FsRequest r) {
-        int status = execute(r);
+        int status;
+        try {
+            status = execute(r);
+        } catch (RuntimeException e) {
+            status = store.onUnexpected(e);
+        }
         if (status == BlobStore.NOT_RESIDENT) {
             store.park(parked(r));
             return PENDING;
@@ -238,18 +243,27 @@ public final class BlobFs implements FileSystem {
         }
         FsRequest r = op.request;
         int status;
-        switch (op.kind) {
-            case FileOp.READ -> status = FileData.finishRead(op, op.ioStatus);
-            case FileOp.SYNC -> {
-                status = op.ioStatus;
-                op.context.release(op);
-            }
-            case FileOp.OVERWRITE -> status = changes.finishOverwrite(op);
-            default -> status = changes.run(op);
+        try {
+            status = goOn(op);
+        } catch (RuntimeException e) {
+            status = store.onUnexpected(e);
         }
         if (status != PENDING && r != null) {
             complete(r, status);
         }
+    }
+
+    private int goOn(FileOp op) {
+        return switch (op.kind) {
+            case FileOp.READ -> FileData.finishRead(op, op.ioStatus);
+            case FileOp.SYNC -> {
+                int status = op.ioStatus;
+                op.context.release(op);
+                yield status;
+            }
+            case FileOp.OVERWRITE -> changes.finishOverwrite(op);
+            default -> changes.run(op);
+        };
     }
 
     private int execute(FsRequest r) {

@@ -96,7 +96,7 @@ final class CheckInodes {
     /** Whether an INLINE item is one that this inode may have. */
     boolean isInlineItem(int i, long k1, long value, int length) {
         boolean fits = isLink(i)
-                ? Items.sub(k1) <= 1
+                ? Items.isTargetPiece(k1, size[i], length)
                 : Items.sub(k1) == 0 && isInline(i) && length <= Items.INLINE_DATA_OFFSET + Limits.MAX_INLINE_BYTES;
         return fits && length >= Items.INLINE_DATA_OFFSET && Memory.getUnsignedByte(value) == Items.VERSION;
     }

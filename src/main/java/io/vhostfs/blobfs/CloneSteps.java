@@ -102,7 +102,10 @@ final class CloneSteps {
             return s;
         }
         put(source, target, isSame);
-        end(op, target, (targetStart + blocks) << Items.BLOCK_SHIFT);
+        s = end(op, target, (targetStart + blocks) << Items.BLOCK_SHIFT);
+        if (s != BlobStore.OK) {
+            return s;
+        }
         op.position += blocks;
         volume.inNextTurn(op);
         return FileSystem.PENDING;
@@ -226,7 +229,7 @@ final class CloneSteps {
         }
     }
 
-    private void end(FileOp op, Inode target, long endBytes) {
+    private int end(FileOp op, Inode target, long endBytes) {
         long now = volume.now();
         target.beginChange();
         volume.setMap(target, targetEdit.apply());
@@ -243,7 +246,8 @@ final class CloneSteps {
         target.dataVersion++;
         target.endChange();
         volume.putInode(target);
-        store.end();
+        int s = store.end();
         volume.changed(target);
+        return s;
     }
 }

@@ -145,9 +145,14 @@ final class FileChanges {
     /** Goes on: PENDING, or the final status when the operation is over. */
     int run(FileOp op) {
         int r;
-        do {
-            r = op.ioStatus < 0 ? op.ioStatus : step(op);
-        } while (r == CONTINUE);
+        try {
+            do {
+                r = op.ioStatus < 0 ? op.ioStatus : step(op);
+            } while (r == CONTINUE);
+        } catch (RuntimeException e) {
+            op.ioStatus = store.onUnexpected(e);
+            r = op.pending > 0 ? FileSystem.PENDING : op.ioStatus;
+        }
         if (r == BlobStore.NOT_RESIDENT) {
             store.park(op);
             return FileSystem.PENDING;
@@ -386,10 +391,10 @@ final class FileChanges {
         inode.flags &= ~Items.FLAG_INLINE;
         inode.endChange();
         volume.putInode(inode);
-        store.end();
+        r = store.end();
         volume.changed(inode);
         op.phase = PATCH_PLAN;
-        return CONTINUE;
+        return r == BlobStore.OK ? CONTINUE : r;
     }
 
     // --- parts of blocks zeroed in place
@@ -513,10 +518,10 @@ final class FileChanges {
         inode.beginChange();
         volume.setMap(inode, edit.apply());
         inode.endChange();
-        store.end();
+        r = store.end();
         volume.changed(inode);
         op.phase = PATCH_PLAN;
-        return CONTINUE;
+        return r == BlobStore.OK ? CONTINUE : r;
     }
 
     /** One block of the bounce buffer to or from the disk. */

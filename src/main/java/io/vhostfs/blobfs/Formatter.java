@@ -30,7 +30,7 @@ final class Formatter {
             encodeRoot(at, nowNs, uid, gid);
             store.put(FileSystem.ROOT_INODE, Items.INODE_KEY, at, Items.INODE_SIZE);
         }
-        store.end();
+        check(store.end());
     }
 
     private static void encodeRoot(long to, long nowNs, int uid, int gid) {

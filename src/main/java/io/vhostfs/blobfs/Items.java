@@ -1,5 +1,6 @@
 package io.vhostfs.blobfs;
 
+import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.memory.Memory;
 
 /**
@@ -277,6 +278,16 @@ final class Items {
                 | ((flags & EXTENT_FLAG_SHARED) != 0 ? ExtentMap.SHARED : 0);
     }
 
+    /** As {@link #isExtent}, and the store has not given the blocks to anything else, as far as a look at both ends tells. */
+    static boolean isOwnExtent(BlobStore store) {
+        if (!isExtent(store.valueAddress, store.valueLength, store.totalBlocks())) {
+            return false;
+        }
+        long block = Memory.getLong(store.valueAddress + EXTENT_BLOCK_OFFSET);
+        long last = block + Memory.getInt(store.valueAddress + EXTENT_LENGTH_OFFSET) - 1;
+        return store.isData(block) && store.isUsed(block) && store.isUsed(last);
+    }
+
     static void encodeShared(long to, int blocks, long references) {
         Memory.putInt(to, VERSION);
         Memory.putInt(to + SHARED_LENGTH_OFFSET, blocks);
@@ -294,6 +305,16 @@ final class Items {
                 && sub(k1) > 0
                 && sub(k1) <= totalBlocks - blocks
                 && Memory.getLong(value + SHARED_REFERENCES_OFFSET) >= 2;
+    }
+
+    /** Whether an INLINE item of so many bytes is a piece of a symbolic link's target of {@code size} bytes. */
+    static boolean isTargetPiece(long k1, long size, int length) {
+        if (size <= 0 || size > Limits.MAX_SYMLINK_BYTES || sub(k1) > 1) {
+            return false;
+        }
+        long first = Math.min(size, SYMLINK_PIECE_BYTES);
+        long bytes = sub(k1) == 0 ? first : size - first;
+        return bytes > 0 && length == INLINE_DATA_OFFSET + bytes;
     }
 
     static void encodeOrphan(long to, int reason) {

@@ -264,9 +264,12 @@ final class Namespace {
             volume.putInode(dir);
         }
         volume.quotas.charge(dir.quota, usedBytes, 1);
-        store.end();
+        s = store.end();
         volume.changed(inode);
         volume.changed(dir);
+        if (s != BlobStore.OK) {
+            return s;
+        }
         if (r.operation == FsOp.CREATE) {
             attributes.setOpened(r, inode, client.open(inode, r.flags));
         } else {
@@ -329,10 +332,12 @@ final class Namespace {
         inode.linkable = (r.flags & LibcConstants.O_EXCL) == 0;
         putOrphan(inode);
         volume.quotas.charge(dir.quota, usedBytes, 1);
-        store.end();
+        s = store.end();
         volume.changed(inode);
-        attributes.setOpened(r, inode, client.open(inode, r.flags));
-        return BlobStore.OK;
+        if (s == BlobStore.OK) {
+            attributes.setOpened(r, inode, client.open(inode, r.flags));
+        }
+        return s;
     }
 
     private int prepareMake(FsRequest r, Inode dir, int mode, boolean isDirectory) {
@@ -494,11 +499,13 @@ final class Namespace {
         volume.putInode(inode);
         volume.touchModified(dir, now);
         volume.quotas.charge(dir.quota, Quotas.entryBytes(r.nameLength), 0);
-        store.end();
+        s = store.end();
         volume.changed(inode);
         volume.changed(dir);
-        give(r, client, inode);
-        return BlobStore.OK;
+        if (s == BlobStore.OK) {
+            give(r, client, inode);
+        }
+        return s;
     }
 
     // --- names removed
@@ -557,11 +564,11 @@ final class Namespace {
             volume.putInode(dir);
         }
         volume.quotas.charge(dir.quota, -Quotas.entryBytes(r.nameLength), 0);
-        store.end();
+        s = store.end();
         volume.changed(dir);
         volume.changed(inode);
         orphans.released(inode);
-        return BlobStore.OK;
+        return s;
     }
 
     private static int checkRemovedName(FsRequest r, boolean isRmdir) {
@@ -617,7 +624,10 @@ final class Namespace {
             if (s != BlobStore.OK) {
                 return s == BlobStore.NOT_FOUND ? -Errno.EIO : s;
             }
-            long length = Math.max(0, store.valueLength - Items.INLINE_DATA_OFFSET);
+            if (!Items.isTargetPiece(store.foundK1, inode.size, store.valueLength)) {
+                return -Errno.EIO;
+            }
+            long length = store.valueLength - Items.INLINE_DATA_OFFSET;
             long data = store.valueAddress + Items.INLINE_DATA_OFFSET;
             long given = Iovecs.scatterShared(data, length, r.dataIovecs, r.dataIovecCount, done);
             if (given < 0) {

@@ -107,6 +107,11 @@ final class Orphans {
             return r;
         }
         long number = Items.sub(store.foundK1);
+        if (store.valueLength != Items.ORPHAN_SIZE) {
+            // fsck tells of it, too.
+            scanned = number;
+            return AGAIN;
+        }
         int reason = Memory.getUnsignedByte(store.valueAddress + Items.ORPHAN_REASON_OFFSET);
         Inode inode = volume.load(number);
         if (inode == null) {
@@ -195,8 +200,8 @@ final class Orphans {
             putRest(inode);
         }
         volume.quotas.charge(inode.quota, -collectedBytes - (allKeys ? Quotas.INODE_BYTES : 0), allKeys ? -1 : 0);
-        store.end();
-        return allKeys ? BlobStore.OK : AGAIN;
+        r = store.end();
+        return r == BlobStore.OK && !allKeys ? AGAIN : r;
     }
 
     /** What is left of an inode after a group is whole by itself: a crash may leave it so. */
@@ -274,7 +279,7 @@ final class Orphans {
             collectedBytes += Quotas.bytesOf(store.valueLength);
             return BlobStore.OK;
         }
-        if (!Items.isExtent(store.valueAddress, store.valueLength, store.totalBlocks())) {
+        if (!Items.isOwnExtent(store)) {
             return -Errno.EIO;
         }
         long block = Memory.getLong(store.valueAddress + Items.EXTENT_BLOCK_OFFSET);
@@ -327,26 +332,35 @@ final class Orphans {
         @Override
         public void run() {
             scheduled = false;
+            if (isBusy()) {
+                int r = step();
+                if (isBusy()) {
+                    start(r);
+                }
+            }
+        }
+
+        /** As {@link #purge} and {@link #scanOne}. */
+        private int step() {
             Inode inode = queue.peek();
             int r;
-            if (inode != null) {
-                r = purge(inode);
-                if (r == BlobStore.OK) {
-                    volume.dropOrphan(inode);
-                }
-                if (r <= BlobStore.OK) {
-                    // After an error the inode stays an orphan: the next mount tries again.
-                    queue.remove();
-                }
-            } else if (scanning) {
-                r = scanOne();
-                scanning = r > BlobStore.OK;
-            } else {
-                return;
+            try {
+                r = inode == null ? scanOne() : purge(inode);
+            } catch (RuntimeException e) {
+                r = store.onUnexpected(e);
             }
-            if (isBusy()) {
-                start(r);
+            if (inode == null) {
+                scanning &= r > BlobStore.OK;
+                return r;
             }
+            if (r == BlobStore.OK) {
+                volume.dropOrphan(inode);
+            }
+            if (r <= BlobStore.OK) {
+                // After an error the inode stays an orphan: the next mount tries again.
+                queue.remove();
+            }
+            return r;
         }
     }
 }

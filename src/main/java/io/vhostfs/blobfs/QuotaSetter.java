@@ -134,8 +134,7 @@ final class QuotaSetter extends BlobStore.Parkable implements Message {
         quota.maxBytes = maxBytes;
         quota.maxInodes = maxInodes;
         quotas.put(quota);
-        store.end();
-        return BlobStore.OK;
+        return store.end();
     }
 
     /** The project, still without inodes; what the directory was part of is counted again without it. */
@@ -172,8 +171,7 @@ final class QuotaSetter extends BlobStore.Parkable implements Message {
             before.isCounting = true;
             quotas.put(before);
         }
-        store.end();
-        return BlobStore.OK;
+        return store.end();
     }
 
     // --- counting
@@ -261,9 +259,9 @@ final class QuotaSetter extends BlobStore.Parkable implements Message {
         inode.setProject(quota.project);
         inode.endChange();
         volume.putInode(inode);
-        store.end();
+        s = store.end();
         volume.changed(inode);
-        return BlobStore.OK;
+        return s;
     }
 
     /** One item of the current inode. */
@@ -306,8 +304,7 @@ final class QuotaSetter extends BlobStore.Parkable implements Message {
         quota.usedInodes = inodes;
         quota.isCounting = false;
         quotas.put(quota);
-        store.end();
         counted = null;
-        return BlobStore.OK;
+        return store.end();
     }
 }

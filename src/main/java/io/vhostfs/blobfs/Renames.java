@@ -227,11 +227,11 @@ final class Renames {
         } else {
             volume.quotas.charge(from.quota, -Quotas.entryBytes(r.nameLength), 0);
         }
-        end(from, to, source, target);
+        s = end(from, to, source, target);
         if (target != null) {
             orphans.released(target);
         }
-        return BlobStore.OK;
+        return s;
     }
 
     /** An entry moves from one directory to the other. */
@@ -294,8 +294,7 @@ final class Renames {
         to.links += shift;
         volume.putInode(from);
         volume.putInode(to);
-        end(from, to, source, target);
-        return BlobStore.OK;
+        return end(from, to, source, target);
     }
 
     private int prepareDirectories(Inode from, Inode to) {
@@ -318,13 +317,14 @@ final class Renames {
         volume.touchModified(to, now);
     }
 
-    private void end(Inode from, Inode to, Inode source, @Nullable Inode target) {
-        store.end();
+    private int end(Inode from, Inode to, Inode source, @Nullable Inode target) {
+        int s = store.end();
         volume.changed(from);
         volume.changed(to);
         volume.changed(source);
         if (target != null) {
             volume.changed(target);
         }
+        return s;
     }
 }

@@ -39,7 +39,11 @@ final class RepairInodes {
     boolean mend() {
         findInodes();
         boolean madeAnew = mendHeadless();
-        if (dropBrokenLinks() || madeAnew) {
+        if (madeAnew) {
+            findInodes();
+        }
+        // Of those made anew, too: what is left of a target may be its end.
+        if (dropBrokenLinks()) {
             findInodes();
         }
         findOwners();
@@ -168,13 +172,13 @@ final class RepairInodes {
         boolean[] any = {false};
         for (int i = 0; i < inodes.count; i++) {
             if (inodes.isLink(i)) {
+                int link = i;
                 long number = inodes.number[i];
                 long[] bytes = {0};
                 items.forEachOf(number, Items.INLINE_KEY, k1 -> {
-                    boolean piece = Long.compareUnsigned(k1, Items.INLINE_KEY2) <= 0
-                            && items.length >= Items.INLINE_DATA_OFFSET
-                            && Memory.getUnsignedByte(value) == Items.VERSION;
-                    bytes[0] += piece ? items.length - Items.INLINE_DATA_OFFSET : 0;
+                    boolean isPiece = Items.type(k1) == Items.TYPE_INLINE
+                            && inodes.isInlineItem(link, k1, value, items.length);
+                    bytes[0] += isPiece ? items.length - Items.INLINE_DATA_OFFSET : 0;
                 });
                 if (bytes[0] != inodes.size[i]) {
                     items.forEachOf(number, 0, k1 -> editor.delete(number, k1));

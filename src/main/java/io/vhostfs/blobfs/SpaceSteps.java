@@ -85,8 +85,7 @@ final class SpaceSteps {
         inode.beginChange();
         resize(op, inode);
         inode.endChange();
-        endGroup(inode);
-        return BlobStore.OK;
+        return endGroup(inode);
     }
 
     private void resize(FileOp op, Inode inode) {
@@ -95,10 +94,11 @@ final class SpaceSteps {
         attributes.applyTruncation(op.request(), inode, volume.now());
     }
 
-    private void endGroup(Inode inode) {
+    private int endGroup(Inode inode) {
         volume.putInode(inode);
-        store.end();
+        int s = store.end();
         volume.changed(inode);
+        return s;
     }
 
     private static long blocksOf(long size) {
@@ -174,9 +174,9 @@ final class SpaceSteps {
             applyCut(inode);
         }
         inode.endChange();
-        endGroup(inode);
+        s = endGroup(inode);
         op.phase = FileChanges.CUT;
-        return inOneGroup ? BlobStore.OK : FileChanges.CONTINUE;
+        return s == BlobStore.OK && !inOneGroup ? FileChanges.CONTINUE : s;
     }
 
     /** Whether the block at the new end of file keeps bytes behind it. */
@@ -261,7 +261,10 @@ final class SpaceSteps {
             }
         }
         inode.endChange();
-        endGroup(inode);
+        s = endGroup(inode);
+        if (s != BlobStore.OK) {
+            return s;
+        }
         if (last) {
             return op.phase == FileChanges.CUT ? BlobStore.OK : FileChanges.CONTINUE;
         }
@@ -425,7 +428,7 @@ final class SpaceSteps {
             inode.beginChange();
             applyCut(inode);
             inode.endChange();
-            endGroup(inode);
+            s = endGroup(inode);
         }
         return s;
     }
@@ -477,8 +480,8 @@ final class SpaceSteps {
         volume.setMap(inode, edit.apply());
         inode.blocks += edit.blocksDelta;
         inode.endChange();
-        endGroup(inode);
-        return nextBatch(op, end);
+        s = endGroup(inode);
+        return s == BlobStore.OK ? nextBatch(op, end) : s;
     }
 
     /** Pieces from the position on, holes reserved; entered again it goes on behind the last piece. */
@@ -542,7 +545,6 @@ final class SpaceSteps {
         inode.changeTimeNs = now;
         inode.dataVersion++;
         inode.endChange();
-        endGroup(inode);
-        return BlobStore.OK;
+        return endGroup(inode);
     }
 }

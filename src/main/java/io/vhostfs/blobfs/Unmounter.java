@@ -57,7 +57,7 @@ final class Unmounter extends BlobStore.Parkable implements Message {
         }
         if (s == BlobStore.OK) {
             volume.putCounter(volume.nextInodeNumber());
-            store.end();
+            s = store.end();
         }
         return s;
     }

@@ -241,7 +241,7 @@ final class Volume {
                             && (store.foundK0 != inode.number || Items.type(store.foundK1) != Items.TYPE_EXTENT))) {
                 break;
             }
-            if (r == BlobStore.OK && !Items.isExtent(store.valueAddress, store.valueLength, store.totalBlocks())) {
+            if (r == BlobStore.OK && !Items.isOwnExtent(store)) {
                 r = -Errno.EIO;
             }
             if (r != BlobStore.OK) {
@@ -490,9 +490,9 @@ final class Volume {
             return r;
         }
         putInode(inode);
-        store.end();
+        int s = store.end();
         changed(inode);
-        return BlobStore.OK;
+        return s;
     }
 
     /** Writes back inodes; OK when none is left, {@link #NEXT_TURN} when this turn has done its share. */

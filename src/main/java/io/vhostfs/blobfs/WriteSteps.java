@@ -80,12 +80,11 @@ final class WriteSteps {
         }
         store.put(inode.number, Items.INLINE_KEY, volume.scratch2, valueLength);
         volume.quotas.charge(inode.quota, usedBytes, 0);
-        written(op, inode, r, null);
-        return FileChanges.CONTINUE;
+        return written(op, inode, r, null);
     }
 
-    /** The end of a write's group: the inode as it is now. */
-    private void written(FileOp op, Inode inode, FsRequest r, @Nullable ExtentMap map) {
+    /** The end of a write's group, with the inode as it is now: CONTINUE or a negative errno. */
+    private int written(FileOp op, Inode inode, FsRequest r, @Nullable ExtentMap map) {
         inode.beginChange();
         if (op.offset + op.length > inode.size) {
             inode.size = op.offset + op.length;
@@ -106,9 +105,10 @@ final class WriteSteps {
         inode.dataVersion++;
         inode.endChange();
         volume.putInode(inode);
-        store.end();
+        int s = store.end();
         volume.changed(inode);
         op.phase = FileChanges.SYNC;
+        return s == BlobStore.OK ? FileChanges.CONTINUE : s;
     }
 
     // --- blocks
@@ -378,8 +378,7 @@ final class WriteSteps {
         if (!isLast) {
             return partWritten(op, inode);
         }
-        written(op, inode, r, mapChanges ? edit.apply() : null);
-        return FileChanges.CONTINUE;
+        return written(op, inode, r, mapChanges ? edit.apply() : null);
     }
 
     /** How many of the first pieces one group takes; the last of them is cut when need be. Negative: see the volume's status. */
@@ -452,8 +451,11 @@ final class WriteSteps {
         inode.blocks += edit.blocksDelta;
         inode.endChange();
         volume.putInode(inode);
-        store.end();
+        int s = store.end();
         volume.changed(inode);
+        if (s != BlobStore.OK) {
+            return s;
+        }
         volume.inNextTurn(op);
         return FileSystem.PENDING;
     }

@@ -208,8 +208,7 @@ final class Xattrs {
         }
         putValue(number, key, r.nameAddress, r.nameLength, r.name2Address, length, oldPieces);
         volume.quotas.charge(inode.quota, usedBytes, 0);
-        end(inode, mode);
-        return BlobStore.OK;
+        return end(inode, mode);
     }
 
     /** Prepares a value's pieces, or none when {@code length} is -1, in place of {@code oldPieces}. */
@@ -252,16 +251,17 @@ final class Xattrs {
         store.put(inode, key + piece, to, Items.XATTR_DATA_OFFSET + nameBytes + bytes);
     }
 
-    /** Ends the group. */
-    private void end(Inode inode, int mode) {
+    /** Ends the group: OK or a negative errno. */
+    private int end(Inode inode, int mode) {
         inode.beginChange();
         inode.mode = mode;
         inode.flags |= Items.FLAG_XATTRS;
         inode.changeTimeNs = volume.now();
         inode.endChange();
         volume.putInode(inode);
-        store.end();
+        int s = store.end();
         volume.changed(inode);
+        return s;
     }
 
     int get(FsRequest r, Inode inode) {
@@ -421,7 +421,6 @@ final class Xattrs {
             store.delete(inode.number, foundKey + p);
         }
         volume.quotas.charge(inode.quota, -usedBytes(r.nameLength, foundLength), 0);
-        end(inode, inode.mode);
-        return BlobStore.OK;
+        return end(inode, inode.mode);
     }
 }

@@ -29,7 +29,8 @@ import org.slf4j.LoggerFactory;
  * the node is there. (2) {@link #prepare} every key to be put or deleted; this makes the path resident and pins it until
  * the running call ends. (3) {@link #begin} with the number of log bytes. (4) {@link #put}, {@link #delete}, {@link
  * #markUsed}, {@link #free}: none can fail. (5) {@link #end}. Between begin and end no other operation runs, so what lies
- * between is atomic across a crash.
+ * between is atomic across a crash. What cannot fail can still turn out to contradict what is on the disk, when that is
+ * damaged and has right checksums: then end says so, nothing of the group reaches the disk, and the store is read-only.
  *
  * <p>Life: {@link #open} on any thread, which may use the store at once in blocking style ({@link #driveUntil}); then
  * {@link #start} on the home reactor; then {@link #close(CommitWaiter)}.
@@ -78,6 +79,11 @@ public final class BlobStore {
 
     /** Ranges, and four short counters, that a group may log without having announced them. */
     private static final int GROUP_SLACK_BYTES = 32 * RANGE_LOG_BYTES + 4 * logBytes(64);
+
+    private static final int MAX_UNEXPECTED_REPORTS = 64;
+
+    /** Begins the text of a failure that comes from an exception. */
+    static final String UNEXPECTED = "an unexpected ";
 
     /** A damaged node is read again and again; the log need not say so for ever. */
     private static final int MAX_DAMAGE_REPORTS = 1000;
@@ -169,6 +175,11 @@ public final class BlobStore {
     private volatile int failure;
 
     private String failureText = "";
+
+    /** After {@link #failDamaged}: what ended before still becomes durable. */
+    private boolean draining;
+
+    private int unexpectedErrors;
     private long damagedReads;
     private String damageText = "";
     private String tornRecordText = "";
@@ -454,18 +465,28 @@ public final class BlobStore {
         tree.delete(k0, k1);
     }
 
-    public void end() {
+    /**
+     * Ends the group: OK, or -EIO when it has shown that the store is damaged. Then the group is in memory only, where all
+     * stays readable, and no other change will follow it.
+     */
+    public int end() {
         inGroup = false;
         tree.forgetPrepared();
         retries = 0;
+        if (space.contradiction() != null) {
+            log.dropGroup();
+            failContradicted();
+            return failure;
+        }
         if (groupEntries == 0) {
-            return;
+            return OK;
         }
         log.endGroup();
         checkpointIfDue();
         if (!tickScheduled) {
             scheduleTick();
         }
+        return OK;
     }
 
     /** Long before the log or the cache is full: what fills them while the checkpoint runs must have room, too. */
@@ -550,7 +571,12 @@ public final class BlobStore {
         return space.availableBlocks();
     }
 
-    /** Whether a block is allocated, or reserved. */
+    /** Whether a block lies where data may lie: behind what is the store's own for ever. */
+    public boolean isData(long block) {
+        return block >= superblock.firstDataBlock();
+    }
+
+    /** Whether a block is allocated. */
     public boolean isUsed(long block) {
         return space.isUsed(block);
     }
@@ -864,9 +890,23 @@ public final class BlobStore {
         return frameMargin + tree.preparedNodes();
     }
 
+    /** Whether a tree node may lie there. */
+    boolean isNodePlace(long block) {
+        return block >= superblock.firstDataBlock()
+                && block % Node.BLOCKS == 0
+                && block <= space.totalBlocks() - Node.BLOCKS;
+    }
+
+    /** A node was read, and is whole. */
+    void noteNodeRead(long block) {
+        if (!space.noteNode(block) && !inGroup) {
+            failContradicted();
+        }
+    }
+
     int submit(BlockIo io) {
         BlockChannel c = channel;
-        if (c == null || (io.operation != BlockIo.READ && (failure != 0 || options.readOnly()))) {
+        if (c == null || (io.operation != BlockIo.READ && (options.readOnly() || (failure != 0 && !draining)))) {
             return -Errno.EROFS;
         }
         return c.submit(io);
@@ -898,16 +938,69 @@ public final class BlobStore {
 
     /** A device error that leaves no way to keep promises: no more changes. */
     void fail(String what, int status) {
+        draining = false;
         if (failure != 0) {
             return;
         }
-        failure = -Errno.EIO;
-        failureText = what + " failed with " + Errno.name(status);
         LOG.error(
                 "{}: {}; the store is read-only from here on, reads go on. Remedy: mend or replace the device, then start"
                         + " again: all that was synced is there",
                 device.name(),
-                failureText);
+                what + " failed with " + Errno.name(status));
+        endChanges(what + " failed with " + Errno.name(status));
+    }
+
+    /**
+     * What is on the device, with right checksums, cannot be true: no more changes. The device is well, so all groups that
+     * have ended become durable yet.
+     */
+    void failDamaged(String what) {
+        if (failure != 0) {
+            return;
+        }
+        LOG.error(
+                "{}: {}: the store is damaged. It is read-only from here on, reads go on. Remedy: stop the target, then run"
+                        + " vhostfs fsck --repair; all that was acknowledged before is there",
+                device.name(),
+                what);
+        draining = true;
+        commitDue = true;
+        endChanges(what);
+    }
+
+    private void failContradicted() {
+        failDamaged(String.valueOf(space.contradiction()));
+    }
+
+    /** Whether a change went against what was known of its blocks; the store is read-only then. */
+    boolean hasContradiction() {
+        if (space.contradiction() == null) {
+            return false;
+        }
+        failContradicted();
+        return true;
+    }
+
+    /**
+     * An exception that nobody foresaw came out of an operation or a part of the store: -EIO. It ends the store's changes
+     * instead of the reactor, which serves others, too.
+     */
+    public int onUnexpected(RuntimeException thrown) {
+        if (unexpectedErrors++ < MAX_UNEXPECTED_REPORTS) {
+            LOG.error("{}: an error in the program, or damage that it does not know", device.name(), thrown);
+        }
+        if (inGroup) {
+            inGroup = false;
+            log.dropGroup();
+        }
+        tree.forgetPrepared();
+        failDamaged(UNEXPECTED + thrown);
+        return -Errno.EIO;
+    }
+
+    private void endChanges(String why) {
+        failure = -Errno.EIO;
+        failureText = why;
         checkpoint.abandon();
         discarder.turnOff();
         blocksCameBack();
@@ -1092,6 +1185,7 @@ public final class BlobStore {
                 && flusher.isIdle()
                 && discarder.isIdle()
                 && nodeIos.isWhole()
+                && !draining
                 && (failure != 0 || (checkpoint.isIdle() && log.isEmpty()));
     }
 
@@ -1124,6 +1218,9 @@ public final class BlobStore {
         work += log.pump(false);
         work += checkpoint.step();
         work += completeWaiters();
+        if (draining && log.durableGroup() == log.endedGroup() && commits.isEmpty() && flushes.isEmpty()) {
+            draining = false;
+        }
         work += completeGrowth();
         work += discarder.pump();
         if (space.isDraining()) {
@@ -1194,7 +1291,7 @@ public final class BlobStore {
         CommitWaiter waiter = queue.first();
         while (waiter != null && n < limit && isDue(waiter)) {
             queue.remove(waiter);
-            waiter.onCommitted(failure);
+            waiter.onCommitted(draining ? OK : failure);
             n++;
             waiter = queue.first();
         }
@@ -1217,7 +1314,7 @@ public final class BlobStore {
     }
 
     private boolean isDue(CommitWaiter waiter) {
-        return failure != 0 || (log.durableGroup() >= waiter.targetGroup && flusher.isDone(waiter.flushTicket));
+        return (failure != 0 && !draining) || (log.durableGroup() >= waiter.targetGroup && flusher.isDone(waiter.flushTicket));
     }
 
     private boolean isFirstDue(CommitQueue queue) {
@@ -1288,6 +1385,15 @@ public final class BlobStore {
         @Override
         public int poll() {
             return BlobStore.this.poll();
+        }
+
+        @Override
+        public boolean onError(Throwable thrown) {
+            if (!(thrown instanceof RuntimeException e) || closed || unexpectedErrors > MAX_UNEXPECTED_REPORTS) {
+                return false;
+            }
+            onUnexpected(e);
+            return true;
         }
 
         @Override

@@ -58,6 +58,7 @@ final class Checkpoint {
     private int slotIndex;
     private long flushTicket;
     private int nodesInFlight;
+    private boolean slotInFlight;
 
     // The walk over the frozen nodes.
     private final int[] walkFrame = new int[Node.MAX_LEVEL + 1];
@@ -188,11 +189,16 @@ final class Checkpoint {
             store.fail("reading the bitmap of group " + group, status);
             return false;
         }
+        if (tree.preparedNodes() > Math.min(space.freeChunks(), cache.freeFrames())) {
+            // The reserves are enough for any tree that was grown by changes.
+            store.failDamaged("the tree is not of a shape that leaves room for its bitmaps");
+            return false;
+        }
         long value = tree.putPlaceholder(0, BlobStore.spaceKey(group), emptyBitmap, SpaceMap.BITMAP_BYTES);
         space.store(group, value);
         space.clearChanged(group);
         tree.forgetPrepared();
-        return true;
+        return !store.hasContradiction();
     }
 
     /** The switch of the epoch: what is dirty now belongs to the checkpoint, what changes from now on does not. */
@@ -281,8 +287,9 @@ final class Checkpoint {
             int parent = walkFrame[walkDepth];
             Node.setChild(cache.address(parent), walkSlot[walkDepth], cache.block(frame), slot.epoch, crc);
             walkSlot[walkDepth]++;
-            if (cache.isSuperseded(parent) && !cache.isSuperseded(frame)) {
-                tree.setCrcInParent(frame, crc);
+            if (cache.isSuperseded(parent) && !cache.isSuperseded(frame) && !tree.setCrcInParent(frame, crc)) {
+                store.failDamaged("the tree node at block " + cache.block(frame) + " is not where its keys lead");
+                return;
             }
         } else {
             slot.rootCrc = crc;
@@ -331,6 +338,7 @@ final class Checkpoint {
         slotIo.flags = BlockIo.FLAG_FUA;
         slotIo.offsetBytes = block * BlobStore.BLOCK_SIZE;
         slotIo.lengthBytes = BlobStore.BLOCK_SIZE;
+        slotInFlight = true;
         int status = store.submit(slotIo);
         if (status != BlockChannel.PENDING) {
             onSlotWritten(status);
@@ -338,11 +346,12 @@ final class Checkpoint {
     }
 
     private void onSlotWritten(int status) {
+        slotInFlight = false;
         if (status < 0) {
             store.fail("a write of root slot " + slotIndex, status);
         } else if (state == SLOT) {
             submitSlot(COPY, RootSlot.copyBlock(slotIndex));
-        } else {
+        } else if (state == COPY) {
             state = IDLE;
             completed++;
             space.release();
@@ -350,7 +359,7 @@ final class Checkpoint {
         }
     }
 
-    /** After an error on the device nothing is written any more. */
+    /** After an error no checkpoint is written any more. */
     void abandon() {
         state = IDLE;
         wanted = false;
@@ -359,7 +368,7 @@ final class Checkpoint {
     }
 
     boolean hasNothingInFlight() {
-        return nodesInFlight == 0 && state != SLOT && state != COPY;
+        return nodesInFlight == 0 && !slotInFlight;
     }
 
     private final class Resume extends BlobStore.Parkable {

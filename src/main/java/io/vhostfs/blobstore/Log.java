@@ -60,6 +60,8 @@ final class Log {
     /** Where the group that runs starts in the buffer, and how long groups are on average. */
     private int groupStart;
 
+    private int entriesBefore;
+
     private int groupBytes = 512;
 
     /** Blocks since the store was made; modulo the ring's length a place in it. */
@@ -149,6 +151,7 @@ final class Log {
             return BlobStore.NOT_RESIDENT;
         }
         groupStart = fillBytes;
+        entriesBefore = fillEntries;
         return head + LogRecord.blocks(fillBytes + groupBytes) - tail <= ringBlocks
                 ? BlobStore.OK
                 : BlobStore.NOT_RESIDENT;
@@ -198,6 +201,12 @@ final class Log {
         endedGroup++;
         fillGroups++;
         groupBytes = (GROUP_MEMORY * groupBytes + fillBytes - groupStart) / (GROUP_MEMORY + 1);
+    }
+
+    /** Instead of {@link #endGroup}: the group never was. */
+    void dropGroup() {
+        fillBytes = groupStart;
+        fillEntries = entriesBefore;
     }
 
     /** Ends the record that is being filled; it will be written when its turn comes. */

@@ -121,6 +121,9 @@ final class LogRecord {
 
     /** Why the entries of a record are no work of ours; null when they are. */
     static @Nullable String entriesError(long record, long totalBlocks) {
+        if (epoch(record) < 0 || epoch(record) >= Node.MAX_GENERATION) {
+            return "has epoch " + epoch(record);
+        }
         int at = HEADER_SIZE;
         int length = length(record);
         int entries = 0;

@@ -457,6 +457,9 @@ final class Node {
                 return "has slot " + i + " out of order";
             }
         }
+        if (count > 0 && (leafK0(node, count - 1) & leafK1(node, count - 1)) == -1L) {
+            return "has a key that is none";
+        }
         return SIZE - heap - garbage(node) == live ? null : "has a wrong count of free bytes";
     }
 
@@ -483,6 +486,12 @@ final class Node {
         for (int i = 1; i < count; i++) {
             if (compare(innerK0(node, i - 1), innerK1(node, i - 1), innerK0(node, i), innerK1(node, i)) >= 0) {
                 return "has key " + i + " out of order";
+            }
+        }
+        for (int i = 0; i < count; i++) {
+            // A child's change changes its parent, too.
+            if (childGeneration(node, i) > generation(node)) {
+                return "has a child " + i + " that is younger";
             }
         }
         return null;

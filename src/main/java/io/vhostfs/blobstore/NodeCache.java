@@ -295,6 +295,12 @@ final class NodeCache {
         fences[at + 3] = high1;
     }
 
+    void clearAllFences() {
+        for (int frame = 0; frame < frames; frame++) {
+            clearFences(frame);
+        }
+    }
+
     void moveFences(int from, int to) {
         System.arraycopy(fences, from << FENCE_SHIFT, fences, to << FENCE_SHIFT, 1 << FENCE_SHIFT);
     }
@@ -371,7 +377,7 @@ final class NodeCache {
         String problem = status == 0 ? verify(io, node) : "cannot be read: " + Errno.name(status);
         if (problem == null) {
             states[frame] = CLEAN;
-            store.space().noteNodeGroup(blocks[frame]);
+            store.noteNodeRead(blocks[frame]);
         } else {
             states[frame] = FAILED;
             errors[frame] = -Errno.EIO;
@@ -385,7 +391,26 @@ final class NodeCache {
         store.ready().addAll(parked);
     }
 
+    /** Tells the map of free space of all nodes that were read before it was there. */
+    void noteNodesRead() {
+        for (int frame = 0; frame < frames; frame++) {
+            if (states[frame] == CLEAN) {
+                store.noteNodeRead(blocks[frame]);
+            }
+        }
+    }
+
+    /** A node that is in memory and whole turned up where it does not belong. */
+    void reportMisplaced(int frame, int level) {
+        store.reportDamage(
+                blocks[frame],
+                "has level " + Node.level(address(frame)) + ", one of its parents expects " + level);
+    }
+
     private @Nullable String verify(NodeIo io, long node) {
+        if (!store.isNodePlace(blocks[io.frame])) {
+            return "lies outside the place for nodes";
+        }
         String problem = nodes.structureError(node, blocks[io.frame]);
         if (problem != null) {
             return problem;

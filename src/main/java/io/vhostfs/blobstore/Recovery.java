@@ -79,6 +79,10 @@ final class Recovery {
             loadRoot(store, slot);
             loadBitmaps(store);
             new Replay(device, store, superblock, io, memory, crc32c).run(slot, withLog);
+            if (!options.readOnly()) {
+                store.space().endLoading();
+                store.cache().noteNodesRead();
+            }
             opened = true;
             return store;
         } finally {
@@ -197,7 +201,10 @@ final class Recovery {
                 break;
             }
             int group = BlobStore.groupOfSpaceKey(store.foundK1);
-            if (group < 0 || group >= space.groups() || store.valueLength != SpaceMap.BITMAP_BYTES) {
+            if (group < 0
+                    || group >= space.groups()
+                    || store.foundK1 != BlobStore.spaceKey(group)
+                    || store.valueLength != SpaceMap.BITMAP_BYTES) {
                 throw new StoreException(
                         Kind.DAMAGED, device.name() + ": the map of free space has an item for group " + group);
             }
@@ -392,10 +399,10 @@ final class Recovery {
         }
 
         private void applyEntries(long position) {
-            try {
-                LogRecord.forEach(record, this::applyEntry);
-            } catch (IllegalStateException e) {
-                throw damaged(position, "contradicts what it follows: " + e.getMessage());
+            LogRecord.forEach(record, this::applyEntry);
+            String contradiction = store.space().contradiction();
+            if (contradiction != null) {
+                throw damaged(position, "contradicts what it follows: " + contradiction);
             }
         }
 

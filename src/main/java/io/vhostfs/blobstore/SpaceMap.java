@@ -2,6 +2,7 @@ package io.vhostfs.blobstore;
 
 import io.vhostfs.memory.Memory;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Which blocks are free: two bitmaps in memory, and the counts that make allocation quick.
@@ -23,6 +24,7 @@ final class SpaceMap {
     static final int GROUP_WORDS = GROUP_BLOCKS / 64;
     private static final int CHUNK_SHIFT = 2;
     private static final long CHUNK_BITS = 0x1111_1111_1111_1111L;
+    private static final long NODE_BITS = (1L << Node.BLOCKS) - 1;
 
     /** Groups whose bitmaps one reservation may search for a run of the length asked for, before it takes a shorter one. */
     private static final int GROUPS_SEARCHED = 8;
@@ -98,6 +100,9 @@ final class SpaceMap {
 
     long runBlock;
     int runBlocks;
+
+    private boolean isLoaded;
+    private @Nullable String contradiction;
 
     SpaceMap(long totalBlocks, long firstDataBlock, IoEpochs ioEpochs) {
         this.ioEpochs = ioEpochs;
@@ -248,6 +253,7 @@ final class SpaceMap {
             }
             recount(group);
         }
+        contradiction = null;
         return different;
     }
 
@@ -427,9 +433,19 @@ final class SpaceMap {
         nodeCursor = block;
     }
 
-    /** The group of this node holds nodes. */
-    void noteNodeGroup(long block) {
+    /** A node was read: its group holds nodes. False: the map says that it is free, once there is a map, a {@link #contradiction}. */
+    boolean noteNode(long block) {
         nodeGroup[(int) (block >>> GROUP_SHIFT)] = true;
+        boolean isFree = isLoaded && (used[(int) (block >>> 6)] >>> block & NODE_BITS) != NODE_BITS;
+        if (isFree) {
+            contradict(block, Node.BLOCKS, "are of a tree node and free");
+        }
+        return !isFree;
+    }
+
+    /** All bitmaps have been taken, and the log has been replayed. */
+    void endLoading() {
+        isLoaded = true;
     }
 
     /** The first block below {@code end} that is not in use, or -1. */
@@ -443,12 +459,16 @@ final class SpaceMap {
     }
 
     /**
-     * Frees a node.
+     * Frees a node; one that is free already is a {@link #contradiction}.
      *
      * @param everDurable false when it was allocated in the running epoch: nothing durable can refer to it
      */
     void freeNode(long block, boolean everDurable) {
+        long before = usedBlocks;
         setUsed(block, Node.BLOCKS, false);
+        if (before - usedBlocks != Node.BLOCKS) {
+            contradict(block, Node.BLOCKS, "are of a tree node and free");
+        }
         if (everDurable) {
             freedNodes.add(block, Node.BLOCKS);
             pendingBlocks += Node.BLOCKS;
@@ -598,11 +618,12 @@ final class SpaceMap {
         clearBusy(block, blocks);
     }
 
+    /** Blocks that are in use already are a {@link #contradiction}. */
     void markUsed(long block, int blocks) {
         long before = usedBlocks;
         setUsed(block, blocks, true);
         if (usedBlocks - before != blocks) {
-            throw new IllegalStateException("of blocks " + block + " to " + (block + blocks - 1) + " some are in use");
+            contradict(block, blocks, "come into use and are in use");
         }
     }
 
@@ -611,14 +632,30 @@ final class SpaceMap {
         setBusy(block, blocks);
     }
 
+    /** Blocks that are free already are a {@link #contradiction}. */
     void free(long block, int blocks) {
         long before = usedBlocks;
         setUsed(block, blocks, false);
         if (before - usedBlocks != blocks) {
-            throw new IllegalStateException("of blocks " + block + " to " + (block + blocks - 1) + " some are free");
+            contradict(block, blocks, "are freed and free");
         }
         freedData.add(block, blocks);
         pendingBlocks += blocks;
+    }
+
+    private void contradict(long block, int blocks, String how) {
+        if (contradiction == null) {
+            contradiction = "of blocks " + block + " to " + (block + blocks - 1) + " some " + how + " already";
+        }
+    }
+
+    /**
+     * The first change that went against what was known of its blocks, or null: the tree and the map of free space do not
+     * belong together, and nothing that was changed since may reach the disk.
+     */
+    @Nullable
+    String contradiction() {
+        return contradiction;
     }
 
     // --- checkpoints

@@ -34,6 +34,9 @@ final class Tree {
     int rootCrc;
     long nodeCount;
 
+    /** A change did not come to its end: what is in memory is no tree any more. */
+    private boolean isLost;
+
     // --- result of find, ceiling, floor
     long valueAddress;
     int valueLength;
@@ -107,6 +110,9 @@ final class Tree {
         low1 = 0;
         high0 = -1;
         high1 = -1;
+        if (isLost) {
+            return -Errno.EIO;
+        }
         for (int level = rootLevel; level > 0; level--) {
             long node = cache.address(frame);
             int slot = Node.innerFind(node, k0, k1);
@@ -132,6 +138,11 @@ final class Tree {
             }
             if (state == NodeCache.FAILED) {
                 return cache.error(frame);
+            }
+            if (Node.level(cache.address(frame)) != level - 1) {
+                // It was read by another way: two nodes claim it for a child.
+                cache.reportMisplaced(frame, level - 1);
+                return -Errno.EIO;
             }
             cache.touch(frame);
         }
@@ -390,6 +401,21 @@ final class Tree {
     }
 
     void put(long k0, long k1, long address, int length) {
+        try {
+            doPut(k0, k1, address, length);
+        } catch (RuntimeException e) {
+            lose();
+            throw e;
+        }
+    }
+
+    /** After what should be impossible: there is nothing to be found any more, but errors. */
+    private void lose() {
+        isLost = true;
+        cache.clearAllFences();
+    }
+
+    private void doPut(long k0, long k1, long address, int length) {
         if (locate(k0, k1) == BlobStore.OK && Node.generation(cache.address(leaf)) == epoch) {
             if (putInLeaf(k0, k1, address, length)) {
                 return;
@@ -510,6 +536,15 @@ final class Tree {
     }
 
     void delete(long k0, long k1) {
+        try {
+            doDelete(k0, k1);
+        } catch (RuntimeException e) {
+            lose();
+            throw e;
+        }
+    }
+
+    private void doDelete(long k0, long k1) {
         if (locate(k0, k1) == BlobStore.OK) {
             long node = cache.address(leaf);
             int slot = lowerBound(node, k0, k1);
@@ -572,7 +607,8 @@ final class Tree {
             int only = Node.count(node) == 1 ? cache.lookup(Node.childBlock(node, 0)) : NodeCache.NONE;
             if (only == NodeCache.NONE
                     || cache.state(only) == NodeCache.READING
-                    || cache.state(only) == NodeCache.FAILED) {
+                    || cache.state(only) == NodeCache.FAILED
+                    || Node.level(cache.address(only)) != rootLevel - 1) {
                 return;
             }
             rootGeneration = Node.childGeneration(node, 0);
@@ -601,11 +637,14 @@ final class Tree {
     private boolean mergeable(long parent, int leftSlot, int rightSlot) {
         int left = residentChild(parent, leftSlot);
         int right = residentChild(parent, rightSlot);
-        if (left == NodeCache.NONE || right == NodeCache.NONE) {
+        if (left == NodeCache.NONE || right == NodeCache.NONE || left == right) {
             return false;
         }
         long leftNode = cache.address(left);
         long rightNode = cache.address(right);
+        if (Node.level(leftNode) != Node.level(rightNode)) {
+            return false;
+        }
         return Node.level(leftNode) == 0
                 ? Node.leafUsed(leftNode) + Node.leafUsed(rightNode) <= LEAF_MERGED_BYTES
                 : Node.count(leftNode) + Node.count(rightNode) <= INNER_MERGED_COUNT;
@@ -652,10 +691,12 @@ final class Tree {
     /**
      * The checksum of a node that a checkpoint has sealed, for its parent, which has meanwhile been copied or merged in the
      * running epoch. The way to it is dirty and so it is in memory.
+     *
+     * @return false when the keys of the node do not lead to it
      */
-    void setCrcInParent(int child, int crc) {
+    boolean setCrcInParent(int child, int crc) {
         if (child == rootFrame) {
-            return;
+            return true;
         }
         long node = cache.address(child);
         int childLevel = Node.level(node);
@@ -665,13 +706,18 @@ final class Tree {
         for (int level = rootLevel; level > childLevel; level--) {
             long at = cache.address(frame);
             int slot = Node.innerFind(at, k0, k1);
-            if (level > childLevel + 1) {
-                frame = cache.lookup(Node.childBlock(at, slot));
-            } else if (Node.childBlock(at, slot) == cache.block(child)) {
+            if (level == childLevel + 1) {
+                if (Node.childBlock(at, slot) != cache.block(child)) {
+                    return false;
+                }
                 Node.setChild(at, slot, cache.block(child), Node.generation(node), crc);
-            } else {
-                throw new IllegalStateException("block " + cache.block(child) + " is not where its keys lead");
+                return true;
+            }
+            frame = cache.lookup(Node.childBlock(at, slot));
+            if (frame == NodeCache.NONE || Node.level(cache.address(frame)) != level - 1) {
+                return false;
             }
         }
+        return false;
     }
 }

@@ -10,6 +10,10 @@ import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.blobstore.RepairReporter;
 import io.vhostfs.blobstore.StoreException;
 import io.vhostfs.blobstore.StoreOptions;
+import io.vhostfs.fsdev.FsOp;
+import io.vhostfs.memory.Memory;
+import io.vhostfs.os.Errno;
+import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
@@ -20,6 +24,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiConsumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -78,8 +83,7 @@ class BlobFsRepairTest {
     private final Random random = new Random(9);
 
     BlobFsRepairTest() {
-        RichTree tree = new RichTree(16 << 20, 100, 78);
-        tree.share();
+        RichTree tree = RichTree.withClones(16 << 20, 100, 78);
         tree.addOrphan();
         for (int i = 0; i < 6; i++) {
             tree.logRecord(i);
@@ -412,6 +416,95 @@ class BlobFsRepairTest {
             }
             device.restore();
         }
+    }
+
+    /** A small file system, changed item by item as no operation would; unmounted. */
+    private static ImageDevice withItems(BiConsumer<FsFixture, FsTestClient> change) {
+        ImageDevice small = new ImageDevice(8 << 20);
+        FsFixture fixture = new FsFixture(small, StoreOptions.DEFAULT.withMetaCacheBytes(8 << 20));
+        change.accept(fixture, fixture.newClient());
+        fixture.unmount();
+        return small;
+    }
+
+    private static void putRaw(FsFixture fixture, long k0, long k1, byte[] value) {
+        try (Arena arena = Arena.ofConfined()) {
+            long at = arena.allocate(Math.max(1, value.length), 8).address();
+            Memory.copyFromArray(value, 0, at, value.length);
+            assertEquals(BlobStore.OK, fixture.store.prepare(k0, k1, value.length));
+            assertEquals(BlobStore.OK, fixture.store.begin(BlobStore.logBytes(value.length)));
+            fixture.store.put(k0, k1, at, value.length);
+            assertEquals(BlobStore.OK, fixture.store.end());
+        }
+    }
+
+    private static void deleteRaw(FsFixture fixture, long k0, long k1) {
+        assertEquals(BlobStore.OK, fixture.store.prepareDelete(k0, k1));
+        assertEquals(BlobStore.OK, fixture.store.begin(BlobStore.logBytes(0)));
+        fixture.store.delete(k0, k1);
+        assertEquals(BlobStore.OK, fixture.store.end());
+    }
+
+    private static byte[] inlineItem(int bytes) {
+        byte[] item = new byte[Items.INLINE_DATA_OFFSET + bytes];
+        Arrays.fill(item, (byte) 'x');
+        Arrays.fill(item, 0, Items.INLINE_DATA_OFFSET, (byte) 0);
+        item[0] = Items.VERSION;
+        return item;
+    }
+
+    /** Behind the last key that an inode may have the search for its items must not begin anew. */
+    @Test
+    @Timeout(value = 1, unit = TimeUnit.MINUTES, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+    void anItemWithTheLastKeyOfItsInodeIsPassedOnce() {
+        ImageDevice small = withItems((fixture, client) -> {
+            assertEquals(0, client.trySymlink(1, "link", "target"));
+            long link = client.request.attributes.inode;
+            long directory = client.mkdir(1, "directory");
+            putRaw(fixture, link, -1, new byte[16]);
+            putRaw(fixture, directory, -1, new byte[16]);
+        });
+        Report report = repair(small, StoreOptions.DEFAULT);
+        assertEquals(2, report.repairs.stream().filter(r -> r.contains("item ffffffffffffffff")).count(), "" + report);
+        TreeSnapshot after = treeOf(small);
+        assertTrue(after.entries.get("/link").facts.contains("target target"), after.entries.toString());
+        assertEquals(Set.of("/", "/link", "/directory/"), after.entries.keySet());
+    }
+
+    @Test
+    void aSymbolicLinkIsWholeOrLost() {
+        List<Long> links = new ArrayList<>();
+        ImageDevice small = withItems((fixture, client) -> {
+            for (int i = 0; i < 4; i++) {
+                assertEquals(0, client.trySymlink(1, "link" + i, "x".repeat(4000)));
+                links.add(client.request.attributes.inode);
+            }
+            // The end of a target is there, and who knows of what.
+            deleteRaw(fixture, links.get(0), Items.INODE_KEY);
+            deleteRaw(fixture, links.get(0), Items.INLINE_KEY);
+            // As many bytes as the size says, and not those.
+            putRaw(fixture, links.get(1), Items.INLINE_KEY, inlineItem(3000));
+            putRaw(fixture, links.get(1), Items.INLINE_KEY2, inlineItem(1000));
+            // Only the owner and the like are lost.
+            deleteRaw(fixture, links.get(2), Items.INODE_KEY);
+        });
+        FsFixture fixture = FsFixture.mounted(small);
+        FsTestClient client = fixture.newClient();
+        assertEquals(0, client.tryLookup(1, "link1"));
+        client.request.inode = links.get(1);
+        client.request.setData(client.request.data, 4096);
+        assertEquals(-Errno.EIO, client.call(FsOp.READLINK));
+        fixture.unmount();
+        Report report = repair(small, StoreOptions.DEFAULT);
+        TreeSnapshot after = treeOf(small);
+        assertEquals(List.of(), after.refused, report::toString);
+        assertEquals(Set.of("/", "/link2", "/link3"), after.entries.keySet());
+        for (int i = 0; i < 2; i++) {
+            assertTrue(report.tells("/link" + i, links.get(i)), report::toString);
+        }
+        String whole = "target " + "x".repeat(4000);
+        assertTrue(after.entries.get("/link2").facts.contains(whole), report::toString);
+        assertTrue(after.entries.get("/link3").facts.contains(whole), report::toString);
     }
 
     @Test

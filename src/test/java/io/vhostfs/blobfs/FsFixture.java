@@ -179,7 +179,11 @@ final class FsFixture implements AutoCloseable {
 
     /** After {@link #unmount} or {@link #crash}. */
     void mount() {
-        reactor = new Reactor("test");
+        mount(Reactor.Config.named("test"));
+    }
+
+    void mount(Reactor.Config config) {
+        reactor = new Reactor(config);
         store = openStore();
         channel = device.openChannel(reactor);
         fileSystem = mountFileSystem();

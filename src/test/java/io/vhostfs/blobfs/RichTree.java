@@ -22,6 +22,7 @@ final class RichTree {
     private final Random random;
     private final FsFixture fixture;
     private final FsTestClient client;
+    private final boolean hasClones;
     final List<Long> directories = new ArrayList<>();
     final List<Long> files = new ArrayList<>();
     private final List<Long> clones = new ArrayList<>();
@@ -31,10 +32,20 @@ final class RichTree {
 
     /** @param files how many regular files, about */
     RichTree(int deviceBytes, int files, long seed) {
-        this(deviceBytes, 0, files, seed);
+        this(deviceBytes, 0, files, seed, false);
     }
 
     RichTree(int deviceBytes, int logBytes, int files, long seed) {
+        this(deviceBytes, logBytes, files, seed, false);
+    }
+
+    /** One with files that share blocks, too. */
+    static RichTree withClones(int deviceBytes, int files, long seed) {
+        return new RichTree(deviceBytes, 0, files, seed, true);
+    }
+
+    private RichTree(int deviceBytes, int logBytes, int files, long seed, boolean hasClones) {
+        this.hasClones = hasClones;
         device = new ImageDevice(deviceBytes);
         random = new Random(seed);
         fixture = new FsFixture(device, StoreOptions.DEFAULT.withMetaCacheBytes(16 << 20), logBytes);
@@ -65,6 +76,9 @@ final class RichTree {
         for (int i = 0; i < FILES_PER_DIRECTORY; i++) {
             files.add(file(directory, "file" + i, random.nextInt(8)));
         }
+        if (hasClones) {
+            addClones(directory);
+        }
         client.trySymlink(directory, "short", "../file1");
         client.trySymlink(directory, "long", "x/".repeat(2000));
         client.tryLink(files.getLast(), directory, "hard link");
@@ -77,12 +91,7 @@ final class RichTree {
         assertEquals(0, client.call(FsOp.MKNOD));
     }
 
-    /** In each directory two files that share blocks with another one, and each has some of its own. */
-    void share() {
-        directories.forEach(this::addClones);
-        checkpoint();
-    }
-
+    /** Two files that share blocks with another one, and each has some of its own. */
     private void addClones(long directory) {
         long source = client.create(directory, "source");
         client.write(source, 0, bytes(20_000));
@@ -136,7 +145,7 @@ final class RichTree {
         if (number % 3 == 1) {
             client.truncate(some, 5000);
         }
-        if (!clones.isEmpty()) {
+        if (hasClones) {
             int pair = 2 * (number % (clones.size() / 2));
             client.cloneRange(clones.get(pair), 0, clones.get(pair + 1), 8192, 8192);
         }
