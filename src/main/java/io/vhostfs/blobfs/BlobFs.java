@@ -418,7 +418,10 @@ public final class BlobFs implements FileSystem {
         if (store.isReadOnly()) {
             return -Errno.EROFS;
         }
-        if (InodeFlags.isSync(inode.flags)) {
+        if (r.isCopy && InodeFlags.isImmutable(inode)) {
+            return -Errno.EPERM;
+        }
+        if (InodeFlags.isSync(inode.flags) || (r.isCopy && isSync(client, r.handle))) {
             r.flags |= LibcConstants.O_DSYNC;
         }
         ExtentMap map = inode.map;
@@ -498,8 +501,14 @@ public final class BlobFs implements FileSystem {
         if (!source.isRegular() || !target.isRegular()) {
             return source.isDirectory() || target.isDirectory() ? -Errno.EISDIR : -Errno.EINVAL;
         }
-        int status = CloneSteps.check(r);
+        int status = InodeFlags.isImmutable(target) ? -Errno.EPERM : CloneSteps.check(r);
+        r.flags = InodeFlags.isSync(target.flags) || isSync(client, r.handle2) ? LibcConstants.O_DSYNC : 0;
         return status == BlobStore.OK ? changes.startClone(r, source, target) : status;
+    }
+
+    private static boolean isSync(BlobFsClient client, long handle) {
+        OpenFile file = handle == 0 ? null : client.file(handle);
+        return file != null && file.isSync;
     }
 
     @Override

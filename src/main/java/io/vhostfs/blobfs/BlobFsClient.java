@@ -69,6 +69,7 @@ final class BlobFsClient extends FsClient {
         file.inode = inode;
         inode.handles++;
         file.writes = (flags & LibcConstants.O_ACCMODE) != LibcConstants.O_RDONLY;
+        file.isSync = (flags & LibcConstants.O_DSYNC) != 0;
         inode.writers += file.writes ? 1 : 0;
         openCount++;
         return file;

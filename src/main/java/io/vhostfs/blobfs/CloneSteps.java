@@ -70,11 +70,13 @@ final class CloneSteps {
 
     /** One group; what went before it counts when it fails. */
     int share(FileOp op) {
-        if (op.position == op.length >>> Items.BLOCK_SHIFT) {
-            return BlobStore.OK;
+        boolean isDone = op.position == op.length >>> Items.BLOCK_SHIFT;
+        int s = isDone ? BlobStore.OK : shareSome(op);
+        if (isDone || (s < 0 && op.position > 0)) {
+            op.phase = FileChanges.SYNC;
+            return FileChanges.CONTINUE;
         }
-        int s = shareSome(op);
-        return s < 0 && op.position > 0 ? BlobStore.OK : s;
+        return s;
     }
 
     private int shareSome(FileOp op) {

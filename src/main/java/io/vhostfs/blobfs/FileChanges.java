@@ -549,7 +549,7 @@ final class FileChanges {
     /** O_SYNC and O_DSYNC. */
     private int sync(FileOp op) {
         FsRequest r = op.request();
-        if (r.operation != FsOp.WRITE || (r.flags & LibcConstants.O_DSYNC) == 0) {
+        if ((r.operation != FsOp.WRITE && r.operation != FsOp.CLONE) || (r.flags & LibcConstants.O_DSYNC) == 0) {
             return BlobStore.OK;
         }
         op.phase = SYNCED;

@@ -627,7 +627,7 @@ final class Namespace {
             if (!Items.isTargetPiece(store.foundK1, inode.size, store.valueLength)) {
                 return -Errno.EIO;
             }
-            long length = store.valueLength - Items.INLINE_DATA_OFFSET;
+            int length = store.valueLength - Items.INLINE_DATA_OFFSET;
             long data = store.valueAddress + Items.INLINE_DATA_OFFSET;
             long given = Iovecs.scatterShared(data, length, r.dataIovecs, r.dataIovecCount, done);
             if (given < 0) {

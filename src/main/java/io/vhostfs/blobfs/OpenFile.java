@@ -13,6 +13,9 @@ final class OpenFile {
     /** It may be written through. */
     boolean writes;
 
+    /** What is written through it is durable when that is answered. */
+    boolean isSync;
+
     /** Next free index. */
     int nextFree;
 

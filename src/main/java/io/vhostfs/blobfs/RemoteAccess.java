@@ -89,7 +89,11 @@ final class RemoteAccess {
 
     private static int overwrite(IoContext c, Volume volume, BlobFsClient client, FsRequest r) {
         Inode inode = find(volume, client, r.inode, r.handle);
-        if (inode == null || r.offset < 0 || (r.flags & LibcConstants.O_DSYNC) != 0 || c.store.isReadOnly()) {
+        if (inode == null
+                || r.offset < 0
+                || r.isCopy
+                || (r.flags & LibcConstants.O_DSYNC) != 0
+                || c.store.isReadOnly()) {
             return sendHome(c, r);
         }
         if (!inode.tryEnterRemoteWriter(volume.home)) {

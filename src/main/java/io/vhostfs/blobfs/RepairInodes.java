@@ -176,8 +176,8 @@ final class RepairInodes {
                 long number = inodes.number[i];
                 long[] bytes = {0};
                 items.forEachOf(number, Items.INLINE_KEY, k1 -> {
-                    boolean isPiece = Items.type(k1) == Items.TYPE_INLINE
-                            && inodes.isInlineItem(link, k1, value, items.length);
+                    boolean isPiece =
+                            Items.type(k1) == Items.TYPE_INLINE && inodes.isInlineItem(link, k1, value, items.length);
                     bytes[0] += isPiece ? items.length - Items.INLINE_DATA_OFFSET : 0;
                 });
                 if (bytes[0] != inodes.size[i]) {

@@ -82,9 +82,6 @@ public final class BlobStore {
 
     private static final int MAX_UNEXPECTED_REPORTS = 64;
 
-    /** Begins the text of a failure that comes from an exception. */
-    static final String UNEXPECTED = "an unexpected ";
-
     /** A damaged node is read again and again; the log need not say so for ever. */
     private static final int MAX_DAMAGE_REPORTS = 1000;
 
@@ -180,6 +177,7 @@ public final class BlobStore {
     private boolean draining;
 
     private int unexpectedErrors;
+    private @Nullable RuntimeException unexpected;
     private long damagedReads;
     private String damageText = "";
     private String tornRecordText = "";
@@ -745,6 +743,11 @@ public final class BlobStore {
         return failureText;
     }
 
+    /** The first exception that {@link #onUnexpected} dealt with, or null; home reactor. */
+    public @Nullable RuntimeException unexpected() {
+        return unexpected;
+    }
+
     /** How it is doing; home reactor. */
     public StoreStatus status() {
         return new StoreStatus(
@@ -986,6 +989,7 @@ public final class BlobStore {
      * instead of the reactor, which serves others, too.
      */
     public int onUnexpected(RuntimeException thrown) {
+        unexpected = unexpected == null ? thrown : unexpected;
         if (unexpectedErrors++ < MAX_UNEXPECTED_REPORTS) {
             LOG.error("{}: an error in the program, or damage that it does not know", device.name(), thrown);
         }
@@ -994,7 +998,7 @@ public final class BlobStore {
             log.dropGroup();
         }
         tree.forgetPrepared();
-        failDamaged(UNEXPECTED + thrown);
+        failDamaged("an unexpected " + thrown);
         return -Errno.EIO;
     }
 
@@ -1314,7 +1318,8 @@ public final class BlobStore {
     }
 
     private boolean isDue(CommitWaiter waiter) {
-        return (failure != 0 && !draining) || (log.durableGroup() >= waiter.targetGroup && flusher.isDone(waiter.flushTicket));
+        return (failure != 0 && !draining)
+                || (log.durableGroup() >= waiter.targetGroup && flusher.isDone(waiter.flushTicket));
     }
 
     private boolean isFirstDue(CommitQueue queue) {

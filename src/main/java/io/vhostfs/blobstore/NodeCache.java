@@ -403,8 +403,7 @@ final class NodeCache {
     /** A node that is in memory and whole turned up where it does not belong. */
     void reportMisplaced(int frame, int level) {
         store.reportDamage(
-                blocks[frame],
-                "has level " + Node.level(address(frame)) + ", one of its parents expects " + level);
+                blocks[frame], "has level " + Node.level(address(frame)) + ", one of its parents expects " + level);
     }
 
     private @Nullable String verify(NodeIo io, long node) {

@@ -38,7 +38,10 @@ public final class FsOp {
     public static final int OPEN = 13;
     /** inode, handle, offset, length, data iovecs → count (bytes read, short at end of file only). */
     public static final int READ = 14;
-    /** inode, handle, offset, length, data iovecs, flags (O_APPEND, O_DSYNC/O_SYNC), killPrivileges, keepsTimes → count. */
+    /**
+     * inode, handle, offset, length, data iovecs, flags (O_APPEND, O_DSYNC/O_SYNC), killPrivileges, keepsTimes, isCopy →
+     * count. A copy is durable, too, when the handle was opened so. -EPERM: a copy to an immutable file.
+     */
     public static final int WRITE = 15;
     /** inode → statfs fields. */
     public static final int STATFS = 16;
@@ -102,6 +105,7 @@ public final class FsOp {
      * inode, handle, offset (source), inode2, handle2, offset2 (target), length → count: so many bytes from {@code offset2}
      * on now share the source's blocks; fewer than asked for, perhaps 0, when the rest must be copied. Offsets and length are
      * multiples of {@link FileSystem#cloneBlockBytes}. -EINVAL: they are not, or the ranges overlap.
+     * -EPERM: the target is immutable. Durable when it is answered if the target was opened so, or is a sync file.
      */
     public static final int CLONE = 35;
 

@@ -82,6 +82,8 @@ public abstract class FsRequest implements Message {
     public boolean killPrivileges;
     /** WRITE of what the client had cached: it sets the times of the file itself. */
     public boolean keepsTimes;
+    /** WRITE of what was read from another file for the client: it may not change what is immutable. */
+    public boolean isCopy;
     /** LSEEK: the client may hold data back that it has written to a file which it has open for writing. */
     public boolean clientHoldsData;
 

@@ -127,6 +127,7 @@ final class FileCopy {
         r.handle = r.copyHandle2;
         r.offset = r.copyOffset2 + r.copied;
         r.flags = 0;
+        r.isCopy = true;
         r.keepsTimes = false;
         r.killPrivileges = FuseDecoder.killsWithoutBeingTold(r, r.state);
         setData(r, lengthBytes);

@@ -222,6 +222,7 @@ final class FuseDecoder {
         r.flags = r.argumentInt(FUSE_WRITE_IN_FLAGS_OFFSET) & (placedByKernel ? ~O_APPEND : ~0);
         r.killPrivileges = (writeFlags & FUSE_WRITE_KILL_SUIDGID) != 0;
         r.keepsTimes = s.writebackCache && fromCache;
+        r.isCopy = false;
         r.length = size;
         r.borrowMessage(dataStart, size);
         return withHandle(r, FsOp.WRITE);

@@ -357,6 +357,10 @@ public final class Simulation {
         clock.checkLimits();
         int work = reactor.runOnce();
         Throwable thrown = reactor.failure();
+        Mounted m = mounted;
+        if (thrown == null && m != null) {
+            thrown = m.store().unexpected();
+        }
         if (thrown != null) {
             throw thrown instanceof SimFailure known ? known : new SimFailure("the target threw " + thrown, thrown);
         }

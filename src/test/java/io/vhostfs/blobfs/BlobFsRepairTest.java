@@ -21,6 +21,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
@@ -445,6 +446,10 @@ class BlobFsRepairTest {
         assertEquals(BlobStore.OK, fixture.store.end());
     }
 
+    private static Set<String> factsOf(TreeSnapshot snapshot, String path) {
+        return Set.copyOf(Objects.requireNonNull(snapshot.entries.get(path)).facts);
+    }
+
     private static byte[] inlineItem(int bytes) {
         byte[] item = new byte[Items.INLINE_DATA_OFFSET + bytes];
         Arrays.fill(item, (byte) 'x');
@@ -465,9 +470,14 @@ class BlobFsRepairTest {
             putRaw(fixture, directory, -1, new byte[16]);
         });
         Report report = repair(small, StoreOptions.DEFAULT);
-        assertEquals(2, report.repairs.stream().filter(r -> r.contains("item ffffffffffffffff")).count(), "" + report);
+        assertEquals(
+                2,
+                report.repairs.stream()
+                        .filter(r -> r.contains("item ffffffffffffffff"))
+                        .count(),
+                "" + report);
         TreeSnapshot after = treeOf(small);
-        assertTrue(after.entries.get("/link").facts.contains("target target"), after.entries.toString());
+        assertTrue(factsOf(after, "/link").contains("target target"), after.entries.toString());
         assertEquals(Set.of("/", "/link", "/directory/"), after.entries.keySet());
     }
 
@@ -503,8 +513,8 @@ class BlobFsRepairTest {
             assertTrue(report.tells("/link" + i, links.get(i)), report::toString);
         }
         String whole = "target " + "x".repeat(4000);
-        assertTrue(after.entries.get("/link2").facts.contains(whole), report::toString);
-        assertTrue(after.entries.get("/link3").facts.contains(whole), report::toString);
+        assertTrue(factsOf(after, "/link2").contains(whole), report::toString);
+        assertTrue(factsOf(after, "/link3").contains(whole), report::toString);
     }
 
     @Test

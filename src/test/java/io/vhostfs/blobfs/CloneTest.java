@@ -9,6 +9,7 @@ import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.blobstore.StoreOptions;
 import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.fsdev.FsOp;
+import io.vhostfs.fsdev.FsRequest;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.LibcConstants;
@@ -16,6 +17,7 @@ import io.vhostfs.reactor.Reactor;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -372,6 +374,141 @@ class CloneTest {
         client.write(a, 0, bytes(length, 2));
         assertArrayEquals(bytes(length, 2), client.read(a, 0, length));
         client.create(ROOT, "b");
+    }
+
+    /** A disk so full that not even a file can be made takes a clone or refuses it, and stays whole. */
+    @Test
+    void aCloneOnAFullDiskIsMadeOrRefused() {
+        int length = 1 << 20;
+        for (int at = 0; at < length; at += 2 * BLOCK) {
+            client.write(a, at, bytes(BLOCK, at));
+        }
+        byte[] old = bytes(300_000, 5);
+        client.write(b, 0, old);
+        byte[] source = client.read(a, 0, length - BLOCK);
+        long big = fillUp();
+        int refused = 0;
+        for (int round = 0; round < 40; round++) {
+            int status = client.tryClone(a, 0, b, (long) round << 21, length);
+            refused += status == 0 ? 0 : 1;
+            assertEquals(status == 0 ? 0 : -Errno.ENOSPC, status);
+        }
+        assertTrue(refused > 0, "the disk was not full");
+        assertArrayEquals(source, client.read(a, 0, length - BLOCK));
+        byte[] now = client.read(b, 0, old.length);
+        assertTrue(
+                Arrays.equals(now, old)
+                        || Arrays.equals(now, Arrays.copyOf(source, old.length))
+                        || startsAsOne(now, source, old),
+                "neither what was there nor what came");
+        assertEquals(0, client.tryUnlink(ROOT, "b"));
+        client.forget(b, 1);
+        fixture.settle();
+        assertEquals(0, client.tryUnlink(ROOT, "big"));
+        client.forget(big, 1);
+        client.create(ROOT, "b");
+        again();
+        assertArrayEquals(source, client.read(client.lookup(ROOT, "a"), 0, length - BLOCK));
+    }
+
+    /** A clone in groups may have ended early. */
+    private static boolean startsAsOne(byte[] now, byte[] first, byte[] then) {
+        int same = Arrays.mismatch(now, first);
+        int block = same & -BLOCK;
+        return Arrays.equals(now, block, now.length, then, block, now.length);
+    }
+
+    /** Until not even an empty file can be made. */
+    private long fillUp() {
+        long big = client.create(ROOT, "big");
+        long at = 0;
+        for (int size = 1 << 20; size >= BLOCK; size /= 4) {
+            while (client.tryWrite(big, 0, at, new byte[size], 0) == 0) {
+                at += client.request.count;
+            }
+        }
+        int files = 0;
+        while (client.tryMkdir(ROOT, "directory " + files) == 0) {
+            files++;
+        }
+        return big;
+    }
+
+    @Test
+    void aCloneIsChargedToTheQuotaOfItsDirectory() {
+        long dir = client.mkdir(ROOT, "limited");
+        fixture.setQuota(dir, 1 << 20, 0);
+        long inside = client.create(dir, "inside");
+        client.write(a, 0, bytes(200 * BLOCK, 1));
+        Quota quota = Objects.requireNonNull(
+                Objects.requireNonNull(fixture.fileSystem.volume().load(inside)).quota);
+        long before = quota.usedBytes;
+        assertEquals(200 * BLOCK, client.cloneRange(a, 0, inside, 0, 200 * BLOCK));
+        assertEquals(200 * BLOCK, quota.usedBytes - before, "shared blocks count in full");
+        long second = client.create(dir, "second");
+        before = quota.usedBytes;
+        assertEquals(-Errno.ENOSPC, client.tryClone(a, 0, second, 0, 200 * BLOCK));
+        assertEquals(before, quota.usedBytes);
+        assertEquals(0, client.getattr(second).sizeBytes);
+        assertEquals(200 * BLOCK, client.cloneRange(a, 0, inside, 0, 200 * BLOCK), "what is there makes room");
+        assertEquals(before, quota.usedBytes);
+        client.write(inside, 10 * BLOCK, bytes(50 * BLOCK, 2));
+        assertEquals(before, quota.usedBytes, "what is written takes the place of what was shared");
+        assertEquals(0, client.fallocate(inside, PUNCH, 0, 100 * BLOCK));
+        assertEquals(before - 100 * BLOCK, quota.usedBytes);
+        assertEquals(40 * BLOCK, client.cloneRange(inside, 100 * BLOCK, a, 0, 40 * BLOCK), "out of it");
+        assertEquals(before - 100 * BLOCK, quota.usedBytes);
+        assertEquals(0, client.tryUnlink(dir, "inside"));
+        client.forget(inside, 1);
+        fixture.settle();
+        assertTrue(quota.usedBytes < 4 * BLOCK, quota.usedBytes + " bytes are left");
+        again();
+        client.lookup(ROOT, "limited");
+        assertEquals(0, client.getattr(client.lookup(dir, "second")).sizeBytes);
+    }
+
+    @Test
+    void aCloneToAFileThatIsToBeDurableIsDurable() {
+        client.write(a, 0, bytes(4 * BLOCK, 1));
+        assertEquals(0, client.tryOpen(b, LibcConstants.O_RDWR | LibcConstants.O_SYNC));
+        long handle = client.request.handle;
+        client.request.inode = a;
+        client.request.handle = 0;
+        client.request.offset = 0;
+        client.request.inode2 = b;
+        client.request.handle2 = handle;
+        client.request.offset2 = 0;
+        client.request.length = 4 * BLOCK;
+        assertEquals(0, client.call(FsOp.CLONE));
+        assertEquals(4 * BLOCK, client.request.count);
+        long c = client.create(ROOT, "c");
+        client.request.newAttributes.flags = LibcConstants.FS_SYNC_FL;
+        assertEquals(0, client.trySetattr(c, FsRequest.SET_FLAGS));
+        assertEquals(2 * BLOCK, client.cloneRange(a, BLOCK, c, 0, 2 * BLOCK));
+        fixture.crash();
+        fixture.mount();
+        client = fixture.newClient();
+        assertArrayEquals(bytes(4 * BLOCK, 1), client.read(client.lookup(ROOT, "b"), 0, 4 * BLOCK));
+        assertArrayEquals(
+                Arrays.copyOfRange(bytes(4 * BLOCK, 1), BLOCK, 3 * BLOCK),
+                client.read(client.lookup(ROOT, "c"), 0, 2 * BLOCK));
+    }
+
+    /** As far as the client's own writes go, who had the file open may write on. */
+    @Test
+    void aFileThatBecameImmutableIsNoTargetOfACopy() {
+        client.write(a, 0, bytes(4 * BLOCK, 1));
+        client.write(b, 0, bytes(4 * BLOCK, 2));
+        client.request.newAttributes.flags = LibcConstants.FS_IMMUTABLE_FL;
+        assertEquals(0, client.trySetattr(b, FsRequest.SET_FLAGS));
+        assertEquals(-Errno.EPERM, client.tryClone(a, 0, b, 0, 4 * BLOCK));
+        client.request.isCopy = true;
+        assertEquals(-Errno.EPERM, client.tryWrite(b, 0, 10, bytes(100, 3), 0));
+        client.request.isCopy = false;
+        assertArrayEquals(bytes(4 * BLOCK, 2), client.read(b, 0, 4 * BLOCK));
+        assertEquals(4 * BLOCK, client.cloneRange(b, 0, a, 0, 4 * BLOCK), "it may be taken from");
+        client.request.newAttributes.flags = 0;
+        assertEquals(0, client.trySetattr(b, FsRequest.SET_FLAGS));
     }
 
     @Test

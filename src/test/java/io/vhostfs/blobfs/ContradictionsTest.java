@@ -3,6 +3,7 @@ package io.vhostfs.blobfs;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -79,6 +80,14 @@ class ContradictionsTest {
         }
     }
 
+    /** Where a block of a file in use lies. */
+    private ExtentCursor seek(long inode, long block) {
+        Inode loaded = Objects.requireNonNull(fixture.fileSystem.volume().inodes.get(inode));
+        ExtentCursor cursor = new ExtentCursor();
+        Objects.requireNonNull(loaded.map).seek(block, cursor);
+        return cursor;
+    }
+
     private void remount() {
         fixture.remount();
         client = fixture.newClient();
@@ -93,8 +102,7 @@ class ContradictionsTest {
     private void claimTwice() {
         client.write(first, 0, content);
         client.write(second, 0, content);
-        ExtentCursor cursor = new ExtentCursor();
-        Objects.requireNonNull(fixture.fileSystem.volume().inodes.get(first)).map.seek(0, cursor);
+        ExtentCursor cursor = seek(first, 0);
         putRaw(second, Items.extentKey(0), Items.EXTENT_SIZE, at -> Items.encodeExtent(at, cursor.diskBlock, 3));
         client.write(other, 0, content);
         remount();
@@ -104,7 +112,7 @@ class ContradictionsTest {
         assertArrayEquals(content, client.read(second, 0, content.length));
     }
 
-    private enum Change {
+    enum Change {
         TRUNCATE,
         PUNCH,
         CLONE
@@ -129,7 +137,8 @@ class ContradictionsTest {
         assertTrue(fixture.store.isReadOnly());
         String text = fixture.store.failureText();
         assertTrue(text.matches("of blocks \\d+ to \\d+ some are freed and free already"), text);
-        assertEquals(1, logged.toString(StandardCharsets.UTF_8).split("it is read-only|It is read-only", -1).length - 1);
+        assertEquals(
+                1, logged.toString(StandardCharsets.UTF_8).split("it is read-only|It is read-only", -1).length - 1);
         assertNull(fixture.reactor.failure());
         assertEquals(-Errno.EROFS, client.tryCreate(ROOT, "later", 0));
         assertEquals(-Errno.EROFS, client.tryWrite(other, 0, 0, content, 0));
@@ -172,8 +181,7 @@ class ContradictionsTest {
         // Nobody counts the second holder, and the first gives the blocks back.
         assertEquals(0, client.truncate(other, 0));
         long shared = lookup("second");
-        ExtentCursor cursor = new ExtentCursor();
-        Objects.requireNonNull(fixture.fileSystem.volume().inodes.get(shared)).map.seek(4, cursor);
+        ExtentCursor cursor = seek(shared, 4);
         assertEquals(ExtentCursor.SHARED, cursor.state);
         fixture.store.begin(BlobStore.RANGE_LOG_BYTES);
         fixture.store.free(cursor.diskBlock, 3);
@@ -185,8 +193,7 @@ class ContradictionsTest {
     @Test
     void anExtentOfFreeBlocksIsNotReadAndNothingElseSuffers() {
         client.write(first, 0, content);
-        ExtentCursor cursor = new ExtentCursor();
-        Objects.requireNonNull(fixture.fileSystem.volume().inodes.get(first)).map.seek(0, cursor);
+        ExtentCursor cursor = seek(first, 0);
         fixture.store.begin(BlobStore.RANGE_LOG_BYTES);
         fixture.store.free(cursor.diskBlock, 3);
         assertEquals(BlobStore.OK, fixture.store.end());
@@ -210,7 +217,10 @@ class ContradictionsTest {
                 .filter(i -> editor.get(i.slotOffset(), 8) == 0)
                 .findFirst()
                 .orElseThrow();
-        editor.put(map.valueOffset() + (int) (node / 8), 1, editor.get(map.valueOffset() + (int) (node / 8), 1) & ~(15 << node % 8));
+        editor.put(
+                map.valueOffset() + (int) (node / 8),
+                1,
+                editor.get(map.valueOffset() + (int) (node / 8), 1) & ~(15 << node % 8));
         editor.sealAll();
         fixture.mount();
         client = fixture.newClient();
@@ -249,6 +259,7 @@ class ContradictionsTest {
         assertEquals(-Errno.EIO, client.tryCreate(ROOT, "never", 0));
         isBroken[0] = false;
         assertTrue(fixture.store.failureText().startsWith("an unexpected java.lang.ArrayIndex"));
+        assertInstanceOf(ArrayIndexOutOfBoundsException.class, fixture.store.unexpected());
         assertEquals(-Errno.EROFS, client.tryCreate(ROOT, "later", 0));
         assertArrayEquals(content, client.read(lookup("other"), 0, content.length));
         assertNull(fixture.reactor.failure());
