@@ -27,6 +27,9 @@ final class LogRecord {
     static final int EPOCH_OFFSET = 56;
     static final int HEADER_SIZE = 64;
 
+    /** More than all groups, records and blocks of the log in the life of a device; leaves room to count on. */
+    static final long MAX_NUMBER = 1L << 62;
+
     /** Largest record; a smaller ring has smaller ones. */
     static final int MAX_BYTES = 1 << 20;
 
@@ -93,9 +96,15 @@ final class LogRecord {
                 && Memory.getLong(block + UUID_OFFSET) == uuid.getMostSignificantBits()
                 && Memory.getLong(block + UUID_OFFSET + 8) == uuid.getLeastSignificantBits()
                 && sequence(block) == sequence
+                && isNumber(sequence)
                 && Memory.getInt(block + CHAIN_OFFSET) == chain
                 && length >= HEADER_SIZE
                 && length <= maxBytes;
+    }
+
+    /** Whether a store may come to so many groups, records, or blocks of its log. */
+    static boolean isNumber(long number) {
+        return number >= 0 && number <= MAX_NUMBER;
     }
 
     static boolean hasValidChecksum(long record, Crc32c crc32c) {
@@ -123,6 +132,9 @@ final class LogRecord {
     static @Nullable String entriesError(long record, long totalBlocks) {
         if (epoch(record) < 0 || epoch(record) >= Node.MAX_GENERATION) {
             return "has epoch " + epoch(record);
+        }
+        if (!isNumber(firstGroup(record)) || groupCount(record) < 0) {
+            return "has " + groupCount(record) + " groups from " + firstGroup(record) + " on";
         }
         int at = HEADER_SIZE;
         int length = length(record);

@@ -20,9 +20,6 @@ final class RootSlot {
     static final long FIRST_EPOCH = 1;
     static final int COPY_DISTANCE = 2;
 
-    /** More than all groups, records and blocks of the log in the life of a device; leaves room to count on. */
-    private static final long MAX_COUNT = 1L << 62;
-
     /** "VHROOT01". */
     private static final long MAGIC = 0x3130544f4f524856L;
 
@@ -137,7 +134,7 @@ final class RootSlot {
             return "has a root that is younger";
         }
         for (int at : new int[] {LOG_SEQUENCE_OFFSET, LOG_POSITION_OFFSET, GROUP_SEQUENCE_OFFSET}) {
-            if (Memory.getLong(address + at) < 0 || Memory.getLong(address + at) > MAX_COUNT) {
+            if (!LogRecord.isNumber(Memory.getLong(address + at))) {
                 return "has a log position, or a number of a record or a group, that no store comes to";
             }
         }

@@ -194,7 +194,7 @@ class OnDiskFuzzTest {
         for (int i = 0; i < IMAGE.items.size(); i++) {
             DiskEditor.Item to = IMAGE.items.get((at + i) % IMAGE.items.size());
             boolean isAlike = to.length() == from.length()
-                    && to != from
+                    && !to.equals(from)
                     && IMAGE.editor.get(to.slotOffset() + 15, 1) == IMAGE.editor.get(from.slotOffset() + 15, 1);
             if (isAlike) {
                 for (int b = 0; b < from.length(); b++) {
