@@ -226,9 +226,26 @@ final class SpaceMap {
         }
     }
 
-    /** In a repair: what a log record says of blocks that lie within the store. */
+    /** In a repair: what a log record says of blocks that lie within the store; what it cannot say is a {@link #contradiction}. */
     void noteUsed(long block, int blocks, boolean isUsed) {
+        long before = usedBlocks;
         setUsed(block, blocks, isUsed);
+        if (Math.abs(usedBlocks - before) != blocks) {
+            contradict(block, blocks, isUsed ? "come into use and are in use" : "are freed and free");
+        }
+    }
+
+    /** In a repair: groups in which others are used than {@code blocks}. */
+    int countWrongGroups(BlockSet blocks) {
+        int wrong = 0;
+        for (int group = 0; group < groups; group++) {
+            boolean differs = false;
+            for (int word = group * GROUP_WORDS; word < (group + 1) * GROUP_WORDS; word++) {
+                differs |= blocks.word(word) != used[word];
+            }
+            wrong += differs ? 1 : 0;
+        }
+        return wrong;
     }
 
     /**

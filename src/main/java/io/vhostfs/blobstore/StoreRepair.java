@@ -226,10 +226,14 @@ final class StoreRepair {
                 }
             });
         }
+        // What is wrong here may look right when the log is applied, which takes nodes from elsewhere than a mount
+        // does.
+        int wrongGroups = whole && !records.isEmpty() ? countWrongGroups(store) : 0;
         applyLog(store, start, records, log, editor);
+        boolean isContradicted = store.space().contradiction() != null;
         BlockSet nodeBlocks = new BlockSet(totalBlocks);
         long nodesCounted = store.tree().nodeCount;
-        int groups = store.space().replaceUsed(uses(store, nodeBlocks));
+        int groups = Math.max(wrongGroups, store.space().replaceUsed(uses(store, nodeBlocks)));
         boolean isWrongCount = whole && nodesCounted != store.tree().nodeCount;
         if (isWrongCount) {
             repaired("the root slot's count of nodes was wrong");
@@ -237,6 +241,8 @@ final class StoreRepair {
         if (groups > 0 && whole) {
             repaired(
                     "the map of free space was wrong in " + groups + " groups of " + SpaceMap.GROUP_BLOCKS + " blocks");
+        } else if (isContradicted && whole) {
+            repaired("the log brought blocks into use, or freed them, that were so already; it was applied otherwise");
         }
         editor.allowCheckpoints(nodeBlocks);
         long before = editor.changes();
@@ -250,6 +256,8 @@ final class StoreRepair {
                 || store.space().changedGroups() > 0
                 || !whole
                 || lost >= 0
+                || wrongGroups > 0
+                || isContradicted
                 || isWrongCount
                 || log.gap() != null;
         if (repairs > 0 && isNew) {
@@ -258,6 +266,14 @@ final class StoreRepair {
         if (lost >= 0) {
             mendLostSlots(store.superblock());
         }
+    }
+
+    /** Groups in which the map of the checkpoint does not describe its tree. */
+    private int countWrongGroups(BlobStore store) {
+        long nodeCount = store.tree().nodeCount;
+        int wrong = store.space().countWrongGroups(uses(store, new BlockSet(totalBlocks)));
+        store.tree().nodeCount = nodeCount;
+        return wrong;
     }
 
     private void markKept(BlobStore store) {

@@ -419,6 +419,28 @@ class BlobFsRepairTest {
         }
     }
 
+    /** Also where the log, as it is applied, makes the end right that was wrong at the start. */
+    @Test
+    void aWrongMapOfFreeSpaceBeneathALogIsMended() {
+        DiskEditor editor = new DiskEditor(device);
+        DiskEditor.Item map = editor.items().stream()
+                .filter(item -> editor.get(item.slotOffset(), 8) == 0)
+                .findFirst()
+                .orElseThrow();
+        long firstNode = editor.nodeBlocks().stream().min(Long::compare).orElseThrow();
+        for (long at = firstNode / 8; at < firstNode / 8 + 100; at++) {
+            int offset = map.valueOffset() + (int) at;
+            editor.put(offset, 1, editor.get(offset, 1) ^ (1 + random.nextInt(255)));
+            editor.sealAll();
+            String text = "blocks from " + 8 * at + " on";
+            Report report = repair();
+            assertTrue(report.repairs.stream().anyMatch(r -> r.contains("map of free space was wrong")), text);
+            assertEquals(List.of(), check(), text);
+            assertEquals(List.of(), report.losses, text);
+            device.restore();
+        }
+    }
+
     /** A small file system, changed item by item as no operation would; unmounted. */
     private static ImageDevice withItems(BiConsumer<FsFixture, FsTestClient> change) {
         ImageDevice small = new ImageDevice(8 << 20);
