@@ -434,7 +434,7 @@ public final class BlobFsCheck {
             report(Kind.BAD_HEADER, 0, "the file system's header is missing or of an unknown version");
         }
         long last = inodes.count == 0 ? 0 : inodes.number[inodes.count - 1];
-        if (nextInode <= last) {
+        if (nextInode <= last || nextInode > Limits.MAX_NEXT_INODE) {
             report(Kind.BAD_HEADER, last, "the next inode number is " + nextInode);
         }
     }

@@ -198,7 +198,7 @@ final class Items {
 
     /** Whether a first key part is the number of an inode. */
     static boolean isInodeNumber(long k0) {
-        return k0 > 0 && k0 < SYSTEM;
+        return k0 > 0 && k0 <= Limits.MAX_INODE;
     }
 
     static long key(int type, long sub) {

@@ -40,6 +40,10 @@ final class Limits {
     static final int MAX_WRITE_BACKS_PER_TURN = 512;
     /** Inode numbers reserved in one durable step. */
     static final int INODE_BATCH = 1024;
+    /** Greater inode numbers are not given out, and none is there: what is left below 2^56 lets the counter count on. */
+    static final long MAX_INODE = Items.SYSTEM - (1 << 20);
+    /** What the counter of inode numbers may say: a repair sets it a batch behind the last number, and takes a few. */
+    static final long MAX_NEXT_INODE = MAX_INODE + 4 * INODE_BATCH;
     /** Inodes cached without being in use: about 200 bytes each. */
     static final int MAX_CACHED_INODES = 1 << 16;
     /** Extents of all inodes in memory, about 24 bytes each; more, and maps nobody uses are dropped. */

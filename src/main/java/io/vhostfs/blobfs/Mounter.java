@@ -3,6 +3,7 @@ package io.vhostfs.blobfs;
 import io.vhostfs.bdev.BlockChannel;
 import io.vhostfs.bdev.BlockDevice;
 import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Reactor;
@@ -56,6 +57,10 @@ final class Mounter extends BlobStore.Parkable {
             return;
         }
         long nextInode = Memory.getLong(store.valueAddress + Items.COUNTER_VALUE_OFFSET);
+        if (nextInode <= FileSystem.ROOT_INODE || nextInode > Limits.MAX_NEXT_INODE) {
+            failed(-Errno.EIO, "the counter of inode numbers says " + nextInode + ": run fsck");
+            return;
+        }
         s = quotas.load();
         if (s != BlobStore.OK) {
             failed(s, "the quotas of shares are damaged: run fsck");

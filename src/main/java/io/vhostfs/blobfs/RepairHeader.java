@@ -55,7 +55,7 @@ final class RepairHeader {
             items.editor.put(Items.SYSTEM, Items.SUPER_KEY, items.made, Items.SUPER_SIZE);
             items.repaired("the file system's header was made anew");
         }
-        if (nextInode <= lastNumber || nextInode > Items.SYSTEM) {
+        if (nextInode <= lastNumber || nextInode > Limits.MAX_NEXT_INODE) {
             // Numbers behind the last one seen may have been given out, too.
             nextInode = lastNumber + 1 + Limits.INODE_BATCH;
             counterChanged = true;

@@ -54,7 +54,7 @@ final class RepairInodes {
     long lastNumber() {
         long last = inodes.count == 0 ? 0 : inodes.number[inodes.count - 1];
         for (long number : missing.keySet()) {
-            last = Math.max(last, number < Items.SYSTEM - 2L * Limits.INODE_BATCH ? number : 0);
+            last = Math.max(last, Items.isInodeNumber(number) ? number : 0);
         }
         return last;
     }
@@ -91,12 +91,11 @@ final class RepairInodes {
         findMissing();
         TreeMap<Long, Headless> found = new TreeMap<>();
         items.forEach(0, 1L << 63, (k0, k1) -> {
-            boolean own = k0 < FileSystem.ROOT_INODE || k0 > Items.SYSTEM;
-            if (own) {
+            if (k0 != Items.SYSTEM && !Items.isInodeNumber(k0)) {
                 editor.delete(k0, k1);
                 items.repaired("an item that belongs to nothing was deleted: " + Long.toHexString(k0) + ":"
                         + Long.toHexString(k1));
-            } else if (Items.isInodeNumber(k0) && inodes.indexOf(k0) < 0) {
+            } else if (k0 != Items.SYSTEM && inodes.indexOf(k0) < 0) {
                 note(found.computeIfAbsent(k0, n -> new Headless()), k1);
             }
         });

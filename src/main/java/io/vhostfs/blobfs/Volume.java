@@ -316,6 +316,9 @@ final class Volume {
     }
 
     int prepareInodeNumber() {
+        if (nextInode > Limits.MAX_INODE) {
+            return -Errno.ENOSPC;
+        }
         return needsCounter() ? store.prepare(Items.SYSTEM, Items.NEXT_INODE_KEY, Items.COUNTER_SIZE) : BlobStore.OK;
     }
 

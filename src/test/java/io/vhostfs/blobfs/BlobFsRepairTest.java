@@ -503,6 +503,35 @@ class BlobFsRepairTest {
         assertEquals(Set.of("/", "/link", "/directory/"), after.entries.keySet());
     }
 
+    /** Behind the greatest number there would be none for /lost+found. */
+    @Test
+    void anInodeWithANumberThatIsNeverGivenOutIsNone() {
+        ImageDevice small = withItems((fixture, client) -> {
+            long file = client.create(1, "file");
+            assertEquals(BlobStore.OK, fixture.store.find(file, Items.INODE_KEY));
+            byte[] inode = new byte[Items.INODE_SIZE];
+            Memory.copyToArray(fixture.store.valueAddress, inode, 0, inode.length);
+            putRaw(fixture, Items.SYSTEM - 1, Items.INODE_KEY, inode);
+        });
+        repair(small, StoreOptions.DEFAULT);
+        assertEquals(Set.of("/", "/file"), treeOf(small).entries.keySet());
+    }
+
+    @Test
+    void aCounterThatIsSpentIsNotCountedOn() {
+        for (long counter : new long[] {-1, 0, Items.SYSTEM - 1, Long.MAX_VALUE}) {
+            ImageDevice small = withItems((fixture, client) -> {});
+            DiskEditor editor = new DiskEditor(small);
+            editor.items().stream()
+                    .filter(i -> editor.get(i.slotOffset() + 8, 8) == Items.NEXT_INODE_KEY)
+                    .forEach(i -> editor.put(i.valueOffset() + Items.COUNTER_VALUE_OFFSET, 8, counter));
+            editor.sealAll();
+            assertThrows(StoreException.class, () -> FsFixture.mounted(small), "" + counter);
+            repair(small, StoreOptions.DEFAULT);
+            assertEquals(Set.of("/"), treeOf(small).entries.keySet(), "" + counter);
+        }
+    }
+
     @Test
     void aSymbolicLinkIsWholeOrLost() {
         List<Long> links = new ArrayList<>();
