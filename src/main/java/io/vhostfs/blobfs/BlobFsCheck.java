@@ -360,8 +360,9 @@ public final class BlobFsCheck {
                     currentNumber,
                     "says " + inodes.blocks[current] + " blocks, its extents have " + currentBlocks);
         }
-        boolean wrong =
-                inodes.isLink(current) ? inlineBytes != inodes.size[current] : inlineBytes > inodes.size[current];
+        boolean wrong = inodes.isLink(current)
+                ? inlineBytes == 0 || inlineBytes != inodes.size[current]
+                : inlineBytes > inodes.size[current];
         if (wrong) {
             report(
                     Kind.WRONG_SIZE,

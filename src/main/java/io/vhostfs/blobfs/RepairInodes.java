@@ -179,7 +179,7 @@ final class RepairInodes {
                             Items.type(k1) == Items.TYPE_INLINE && inodes.isInlineItem(link, k1, value, items.length);
                     bytes[0] += isPiece ? items.length - Items.INLINE_DATA_OFFSET : 0;
                 });
-                if (bytes[0] != inodes.size[i]) {
+                if (bytes[0] == 0 || bytes[0] != inodes.size[i]) {
                     items.forEachOf(number, 0, k1 -> editor.delete(number, k1));
                     losses.lost(number, "lost: the target of this symbolic link is not whole");
                     any[0] = true;

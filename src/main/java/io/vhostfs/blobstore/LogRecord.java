@@ -96,8 +96,8 @@ final class LogRecord {
                 && Memory.getLong(block + UUID_OFFSET) == uuid.getMostSignificantBits()
                 && Memory.getLong(block + UUID_OFFSET + 8) == uuid.getLeastSignificantBits()
                 && sequence(block) == sequence
-                && isNumber(sequence)
                 && Memory.getInt(block + CHAIN_OFFSET) == chain
+                && isNumber(sequence)
                 && length >= HEADER_SIZE
                 && length <= maxBytes;
     }

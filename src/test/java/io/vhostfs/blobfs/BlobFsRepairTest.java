@@ -536,7 +536,7 @@ class BlobFsRepairTest {
     void aSymbolicLinkIsWholeOrLost() {
         List<Long> links = new ArrayList<>();
         ImageDevice small = withItems((fixture, client) -> {
-            for (int i = 0; i < 4; i++) {
+            for (int i = 0; i < 5; i++) {
                 assertEquals(0, client.trySymlink(1, "link" + i, "x".repeat(4000)));
                 links.add(client.request.attributes.inode);
             }
@@ -548,6 +548,12 @@ class BlobFsRepairTest {
             putRaw(fixture, links.get(1), Items.INLINE_KEY2, inlineItem(1000));
             // Only the owner and the like are lost.
             deleteRaw(fixture, links.get(2), Items.INODE_KEY);
+            // It says that there is no target.
+            assertEquals(BlobStore.OK, fixture.store.find(links.get(4), Items.INODE_KEY));
+            byte[] inode = new byte[Items.INODE_SIZE];
+            Memory.copyToArray(fixture.store.valueAddress, inode, 0, inode.length);
+            Arrays.fill(inode, Items.INODE_SIZE_OFFSET, Items.INODE_SIZE_OFFSET + 8, (byte) 0);
+            putRaw(fixture, links.get(4), Items.INODE_KEY, inode);
         });
         FsFixture fixture = FsFixture.mounted(small);
         FsTestClient client = fixture.newClient();
@@ -560,7 +566,7 @@ class BlobFsRepairTest {
         TreeSnapshot after = treeOf(small);
         assertEquals(List.of(), after.refused, report::toString);
         assertEquals(Set.of("/", "/link2", "/link3"), after.entries.keySet());
-        for (int i = 0; i < 2; i++) {
+        for (int i : new int[] {0, 1, 4}) {
             assertTrue(report.tells("/link" + i, links.get(i)), report::toString);
         }
         String whole = "target " + "x".repeat(4000);
