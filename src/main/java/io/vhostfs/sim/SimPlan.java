@@ -38,8 +38,8 @@ record SimPlan(
     /** Few nodes that change often: the log fills before the cache. */
     private static final int FEW_INODES = 12;
 
-    static SimPlan draw(SimRandom random) {
-        boolean damaged = random.percent(15);
+    static SimPlan draw(SimRandom random, int damagePercent) {
+        boolean damaged = random.percent(damagePercent);
         // On a small disk places are used again soon: a lost write leaves an old node there.
         boolean small = random.percent(damaged ? 60 : 20);
         DiskProfile disk = DiskProfile.draw(random, small);

@@ -154,11 +154,16 @@ public final class SimRunner {
         }
     }
 
-    /** Which of so many seeds fails first and how, or null: for tests, on the calling thread. */
-    public static @Nullable String describeFirstFailure(long firstSeed, int seeds) throws IOException {
+    /**
+     * Which of so many seeds fails first and how, or null: for tests, on the calling thread.
+     *
+     * @param damaged whether every seed has a damaged disk, instead of the usual share of them
+     */
+    public static @Nullable String describeFirstFailure(long firstSeed, int seeds, boolean damaged) throws IOException {
+        SimOptions options = damaged ? SimOptions.DEFAULT.withDamagePercent(100) : SimOptions.DEFAULT;
         try (SharedMemory memory = new SharedMemory(Simulation.memoryBytes() + MEMORY_SLACK)) {
             for (long seed = firstSeed; seed < firstSeed + seeds; seed++) {
-                SimResult result = Simulation.run(seed, SimOptions.DEFAULT, memory);
+                SimResult result = Simulation.run(seed, options, memory);
                 Throwable failure = result.failure();
                 if (failure != null) {
                     return "seed " + seed + " after " + result.crashes() + " crashes: " + failure;

@@ -76,7 +76,7 @@ public final class Simulation {
         clock = new SimClock(options.simulatedSeconds());
         random = new SimRandom(seed);
         more = new SimRandom(~seed);
-        plan = SimPlan.draw(random.split());
+        plan = SimPlan.draw(random.split(), options.damagePercent());
         disk = new SimDisk(plan, clock, random.split(), more.split(), trace);
         growth = new SimGrowth(plan, disk, more.split());
         driver = new SimDriver(memory);

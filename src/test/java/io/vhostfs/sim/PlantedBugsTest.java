@@ -47,10 +47,19 @@ class PlantedBugsTest {
      *
      * @param what what it does
      * @param seeds within how many seeds it must be found
+     * @param damaged whether those are seeds with damaged disks: nothing else shows it, and few seeds have one
      */
-    private record Bug(String what, int seeds, List<Edit> edits) {
+    private record Bug(String what, int seeds, boolean damaged, List<Edit> edits) {
+        Bug(String what, int seeds, List<Edit> edits) {
+            this(what, seeds, false, edits);
+        }
+
         Bug(String what, String file, String right, String wrong, int seeds) {
             this(what, seeds, List.of(new Edit(file, right, wrong)));
+        }
+
+        Bug onDamagedDisks() {
+            return new Bug(what, seeds, true, edits);
         }
     }
 
@@ -212,17 +221,19 @@ class PlantedBugsTest {
                     "        space.grow(newGrowth.maps);\n",
                     60),
             new Bug(
-                    "the checksum of a node is not looked at",
-                    "blobstore/Node.java",
-                    "if (Memory.getInt(node + CRC_OFFSET) != crc32c.of(",
-                    "if (node == 0 && Memory.getInt(node + CRC_OFFSET) != crc32c.of(",
-                    80),
+                            "the checksum of a node is not looked at",
+                            "blobstore/Node.java",
+                            "if (Memory.getInt(node + CRC_OFFSET) != crc32c.of(",
+                            "if (node == 0 && Memory.getInt(node + CRC_OFFSET) != crc32c.of(",
+                            80)
+                    .onDamagedDisks(),
             new Bug(
-                    "a child may be of another version than its parent means",
-                    "blobstore/NodeCache.java",
-                    "if (Node.crc(node) != io.crc || Node.generation(node) != io.generation) {",
-                    "if (node == 0 && Node.crc(node) != io.crc) {",
-                    80));
+                            "a child may be of another version than its parent means",
+                            "blobstore/NodeCache.java",
+                            "if (Node.crc(node) != io.crc || Node.generation(node) != io.generation) {",
+                            "if (node == 0 && Node.crc(node) != io.crc) {",
+                            80)
+                    .onDamagedDisks());
 
     @TempDir
     private Path directory = Path.of("");
@@ -297,8 +308,8 @@ class PlantedBugsTest {
         }
         try (Mutants loader = new Mutants(urls.toArray(URL[]::new))) {
             Class<?> runner = loader.loadClass("io.vhostfs.sim.SimRunner");
-            return (String) runner.getMethod("describeFirstFailure", long.class, int.class)
-                    .invoke(null, FIRST_SEED, bug.seeds());
+            return (String) runner.getMethod("describeFirstFailure", long.class, int.class, boolean.class)
+                    .invoke(null, FIRST_SEED, bug.seeds(), bug.damaged());
         } catch (InvocationTargetException e) {
             throw new AssertionError(bug.what(), e.getCause());
         }
