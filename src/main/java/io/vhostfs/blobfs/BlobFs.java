@@ -412,6 +412,9 @@ public final class BlobFs implements FileSystem {
         if (!inode.isRegular()) {
             return inode.isDirectory() ? -Errno.EISDIR : -Errno.EINVAL;
         }
+        if (r.handle == 0 && InodeFlags.isFixed(inode.flags)) {
+            return -Errno.EPERM;
+        }
         if (r.offset < 0 || r.length < 0) {
             return -Errno.EINVAL;
         }

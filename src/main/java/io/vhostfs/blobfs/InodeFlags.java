@@ -129,7 +129,11 @@ final class InodeFlags {
 
     /** Immutable or append-only: has its names, attributes and content for good. */
     static boolean isFixed(Inode inode) {
-        return (inode.flags & FIXED) != 0;
+        return isFixed(inode.flags);
+    }
+
+    static boolean isFixed(int flags) {
+        return (flags & FIXED) != 0;
     }
 
     /** Whether a name of {@code victim} may go from a directory: OK or -EPERM. */

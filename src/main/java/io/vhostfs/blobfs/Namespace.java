@@ -284,7 +284,7 @@ final class Namespace {
         if (dir == null) {
             return volume.status;
         }
-        if (!client.hasRoomForHandle()) {
+        if (!r.withoutHandle && !client.hasRoomForHandle()) {
             return -Errno.ENFILE;
         }
         if (!client.hasRoomForReference()) {
@@ -334,7 +334,10 @@ final class Namespace {
         volume.quotas.charge(dir.quota, usedBytes, 1);
         s = store.end();
         volume.changed(inode);
-        if (s == BlobStore.OK) {
+        if (s == BlobStore.OK && r.withoutHandle) {
+            r.handle = 0;
+            give(r, client, inode);
+        } else if (s == BlobStore.OK) {
             attributes.setOpened(r, inode, client.open(inode, r.flags));
         }
         return s;

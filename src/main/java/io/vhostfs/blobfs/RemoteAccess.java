@@ -110,6 +110,7 @@ final class RemoteAccess {
         if (map == null
                 || !isPlain
                 || InodeFlags.isSync(inode.flags)
+                || InodeFlags.isFixed(inode.flags)
                 || (r.killPrivileges && Modes.withoutPrivileges(mode, r.gid == gid) != mode)
                 || (version & 1) != 0
                 || !inode.isVersion(version)

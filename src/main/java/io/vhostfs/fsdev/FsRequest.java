@@ -68,6 +68,9 @@ public abstract class FsRequest implements Message {
     public long labelAddress;
     public int labelLength;
 
+    /** TMPFILE: the client names files without handles; the one that is made is kept by the reference alone. */
+    public boolean withoutHandle;
+
     public int deviceNumber;
     public int valid;
     public final FsAttributes newAttributes = new FsAttributes();

@@ -168,7 +168,7 @@ final class FuseDecoder {
             case FUSE_GETXATTR -> getExtendedAttribute(r);
             case FUSE_LISTXATTR -> readExtendedAttribute(r, FsOp.LISTXATTR);
             case FUSE_REMOVEXATTR -> removeExtendedAttribute(r);
-            case FUSE_OPENDIR -> submit(r, FsOp.OPENDIR);
+            case FUSE_OPENDIR -> s.noOpen ? -Errno.ENOSYS : submit(r, FsOp.OPENDIR);
             case FUSE_RELEASEDIR -> withHandle(r, FsOp.RELEASEDIR);
             case FUSE_FALLOCATE -> allocate(r, s);
             case FUSE_LSEEK -> seek(r, s);
@@ -253,6 +253,10 @@ final class FuseDecoder {
      */
     private static int seek(FuseRequest r, FuseState s) {
         r.clientHoldsData = s.writebackCache;
+        if (s.writebackCache && s.noOpen) {
+            // Any file may have data in its kernel.
+            return -Errno.ENOSYS;
+        }
         r.offset = r.argumentLong(FUSE_LSEEK_IN_OFFSET_OFFSET);
         r.flags = r.argumentInt(FUSE_LSEEK_IN_WHENCE_OFFSET);
         if (r.flags != SEEK_DATA && r.flags != SEEK_HOLE) {
@@ -308,6 +312,9 @@ final class FuseDecoder {
     }
 
     private static int open(FuseRequest r, FuseState s) {
+        if (s.noOpen) {
+            return -Errno.ENOSYS;
+        }
         r.flags = openFlags(r.argumentInt(FUSE_OPEN_IN_FLAGS_OFFSET), s);
         r.killPrivileges = (r.argumentInt(FUSE_OPEN_IN_OPEN_FLAGS_OFFSET) & FUSE_OPEN_KILL_SUIDGID) != 0;
         return submit(r, FsOp.OPEN);
@@ -353,7 +360,11 @@ final class FuseDecoder {
         return r.nodeid == FUSE_ROOT_ID || !s.initialised ? CONTROL : submit(r, FsOp.FORGET);
     }
 
+    /** A kernel that does without OPEN sends MKNOD instead when this is not known: CREATE would give it a handle. */
     private static int create(FuseRequest r, FuseState s, FuseSession session) {
+        if (s.noOpen) {
+            return -Errno.ENOSYS;
+        }
         r.flags = openFlags(r.argumentInt(FUSE_CREATE_IN_FLAGS_OFFSET), s);
         r.mode = S_IFREG | (r.argumentInt(FUSE_CREATE_IN_MODE_OFFSET) & PERMISSION_BITS);
         r.umask = r.argumentInt(FUSE_CREATE_IN_UMASK_OFFSET);
@@ -367,6 +378,7 @@ final class FuseDecoder {
         r.flags = openFlags(r.argumentInt(FUSE_CREATE_IN_FLAGS_OFFSET), s);
         r.mode = S_IFREG | (r.argumentInt(FUSE_CREATE_IN_MODE_OFFSET) & PERMISSION_BITS);
         r.umask = r.argumentInt(FUSE_CREATE_IN_UMASK_OFFSET);
+        r.withoutHandle = s.noOpen;
         return submitLabelled(r, s, session, FsOp.TMPFILE, r.scratch + FUSE_IN_HEADER_SIZE + FUSE_CREATE_IN_SIZE);
     }
 

@@ -24,7 +24,6 @@ final class FuseInit {
     static final int OTHER_MAJOR = 1;
 
     private static final long ALWAYS = FUSE_ASYNC_READ
-            | FUSE_ATOMIC_O_TRUNC
             | FUSE_BIG_WRITES
             | FUSE_DO_READDIRPLUS
             | FUSE_READDIRPLUS_AUTO
@@ -39,6 +38,8 @@ final class FuseInit {
             | FUSE_SETXATTR_EXT
             | FUSE_SECURITY_CTX
             | FUSE_INIT_EXT;
+
+    private static final long NO_OPEN = FUSE_NO_OPEN_SUPPORT | FUSE_NO_OPENDIR_SUPPORT;
 
     /** Linux's unit for max_pages is the client's page; ours is the smallest of them. */
     private static final int PAGE_BYTES = 4096;
@@ -64,7 +65,8 @@ final class FuseInit {
         int minor = request.argumentInt(FUSE_INIT_IN_MINOR_OFFSET);
         int agreedMinor =
                 Integer.compareUnsigned(minor, FUSE_KERNEL_MINOR_VERSION) < 0 ? minor : FUSE_KERNEL_MINOR_VERSION;
-        return FuseState.agreed(client, options, agreedMinor, offered(request) & wanted(client, options));
+        long offered = offered(request);
+        return FuseState.agreed(client, options, agreedMinor, offered & wanted(client, options, offered));
     }
 
     private static long offered(FuseRequest request) {
@@ -76,9 +78,12 @@ final class FuseInit {
                 : flags & ~FUSE_INIT_EXT;
     }
 
-    private static long wanted(FsClient client, FuseOptions options) {
+    private static long wanted(FsClient client, FuseOptions options, long offered) {
         boolean seesEverything = client.rootInode() == FileSystem.ROOT_INODE;
+        boolean noOpen = options.noOpen() && (offered & NO_OPEN) == NO_OPEN;
         return ALWAYS
+                // Without OPEN nothing would say that a file is to be truncated.
+                | (noOpen ? NO_OPEN : FUSE_ATOMIC_O_TRUNC)
                 | (seesEverything ? FUSE_EXPORT_SUPPORT : FUSE_NO_EXPORT_SUPPORT)
                 | (options.writebackCache() ? FUSE_WRITEBACK_CACHE : 0)
                 // With it only requests that make an inode say who asks.

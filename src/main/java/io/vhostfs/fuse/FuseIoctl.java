@@ -14,8 +14,8 @@ import io.vhostfs.os.Errno;
  * ioctl(2): flags and project of an inode, as chattr(1), lsattr(1) and xfs_io(8) ask for them, and its generation.
  *
  * <p>Invariant: a command of which the caller gives or takes another number of bytes than it has is refused, and one that
- * is not known gets ENOTTY. The caller's rights were checked by its kernel ({@code fileattr_set_prepare}). On the request's
- * origin.
+ * is not known gets ENOTTY. What OPEN enforces cannot be set where there is none. The caller's rights were checked by its
+ * kernel ({@code fileattr_set_prepare}). On the request's origin.
  */
 final class FuseIoctl {
     /** For callers of 32 bits, whose long is as long as an int. */
@@ -79,16 +79,17 @@ final class FuseIoctl {
         int given = r.argumentInt(FUSE_IOCTL_IN_SIZE);
         r.operation = FsOp.SETATTR;
         r.valid = FsRequest.SET_FLAGS;
+        int fixed = r.state.noOpen ? FS_IMMUTABLE_FL | FS_APPEND_FL : 0;
         if (command(r) == FS_IOC_SETFLAGS) {
             a.flags = given;
-            return (given & ~KNOWN_FLAGS) != 0 ? -Errno.EOPNOTSUPP : FuseDecoder.SUBMIT;
+            return (given & (~KNOWN_FLAGS | fixed)) != 0 ? -Errno.EOPNOTSUPP : FuseDecoder.SUBMIT;
         }
         a.flags = convert(given, XFLAGS, FLAGS);
         a.project = r.argumentInt(FUSE_IOCTL_IN_SIZE + FSXATTR_FSX_PROJID_OFFSET);
         // This struct's flags have no word for DIRSYNC.
         r.valid |= FsRequest.SET_PROJECT | FsRequest.KEEP_DIR_SYNC;
         boolean known = convert(a.flags, FLAGS, XFLAGS) == (given & ~FS_XFLAG_HASATTR);
-        return known ? FuseDecoder.SUBMIT : -Errno.EOPNOTSUPP;
+        return known && (a.flags & fixed) == 0 ? FuseDecoder.SUBMIT : -Errno.EOPNOTSUPP;
     }
 
     private static int convert(int flags, int[] from, int[] to) {

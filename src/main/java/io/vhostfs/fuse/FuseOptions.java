@@ -11,6 +11,7 @@ package io.vhostfs.fuse;
  * @param attributeTimeoutNs how long attributes may be cached
  * @param answerFlush whether FLUSH (each close of a descriptor) reaches the file system; otherwise ENOSYS makes the kernel
  *     stop sending it
+ * @param noOpen a kernel that can do without OPEN, OPENDIR and CREATE gets ENOSYS for them and sends no more of them
  * @param maxWriteBytes largest WRITE
  * @param maxReadaheadBytes upper limit for the kernel's read-ahead
  * @param maxBackground requests the kernel may have under way that no caller waits for (read-ahead, write-back,
@@ -26,6 +27,7 @@ public record FuseOptions(
         long negativeTimeoutNs,
         long attributeTimeoutNs,
         boolean answerFlush,
+        boolean noOpen,
         int maxWriteBytes,
         int maxReadaheadBytes,
         int maxBackground,
@@ -50,6 +52,7 @@ public record FuseOptions(
                 LONG_NS,
                 LONG_NS,
                 false,
+                false,
                 MAX_WRITE_BYTES,
                 MAX_READAHEAD_BYTES,
                 MAX_BACKGROUND,
@@ -60,7 +63,37 @@ public record FuseOptions(
     /** Several clients change the tree: names and attributes are asked for each time, data is checked at open. */
     public static FuseOptions shared() {
         return new FuseOptions(
-                false, false, true, 0, 0, 0, false, MAX_WRITE_BYTES, MAX_READAHEAD_BYTES, MAX_BACKGROUND, false, false);
+                false,
+                false,
+                true,
+                0,
+                0,
+                0,
+                false,
+                false,
+                MAX_WRITE_BYTES,
+                MAX_READAHEAD_BYTES,
+                MAX_BACKGROUND,
+                false,
+                false);
+    }
+
+    /** The same for a client that is to do without OPEN. */
+    public FuseOptions withoutOpen() {
+        return new FuseOptions(
+                writebackCache,
+                keepCache,
+                invalidateChangedData,
+                entryTimeoutNs,
+                negativeTimeoutNs,
+                attributeTimeoutNs,
+                answerFlush,
+                true,
+                maxWriteBytes,
+                maxReadaheadBytes,
+                maxBackground,
+                isLocal,
+                overUring);
     }
 
     /** The same for a mount on this host; {@code overUring}: there are rings for its requests. */
@@ -73,6 +106,7 @@ public record FuseOptions(
                 negativeTimeoutNs,
                 attributeTimeoutNs,
                 answerFlush,
+                noOpen,
                 maxWriteBytes,
                 maxReadaheadBytes,
                 maxBackground,

@@ -48,6 +48,9 @@ final class FuseState {
     final int maxWriteBytes;
     final boolean answerFlush;
 
+    /** There are no handles: the client's kernel names files by their nodeids alone. */
+    final boolean noOpen;
+
     /** Locks are known to all clients, not to the client's kernel alone. */
     final boolean sharesLocks;
 
@@ -73,6 +76,7 @@ final class FuseState {
         openDirectoryFlags = options.keepCache() ? FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR : 0;
         maxWriteBytes = options.maxWriteBytes();
         sharesLocks = (flags & FUSE_POSIX_LOCKS) != 0 && (flags & FUSE_FLOCK_LOCKS) != 0;
+        noOpen = (flags & FUSE_NO_OPEN_SUPPORT) != 0;
         answerFlush = options.answerFlush() || sharesLocks;
     }
 

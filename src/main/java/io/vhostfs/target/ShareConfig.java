@@ -19,6 +19,7 @@ import org.jspecify.annotations.Nullable;
  * @param device the name of its block device; empty when there is only one
  * @param root absolute path of the shared directory within the file system
  * @param mode how clients may cache
+ * @param noOpen whether the client's kernel is told to do without OPEN; only where it is the only one
  * @param queues request queues offered, and channels of the mount, 1 to {@link #MAX_QUEUES}
  * @param quota what the shared directory and all below it may use; null: what was said last, or no limit
  */
@@ -32,6 +33,7 @@ public record ShareConfig(
         String device,
         String root,
         Mode mode,
+        boolean noOpen,
         int queues,
         @Nullable Quota quota) {
     /** More request queues than a guest of today has processors to fill them from one device. */
@@ -57,8 +59,8 @@ public record ShareConfig(
     }
 
     /**
-     * Reads {@code tag=T,socket=PATH[,bdev=NAME][,root=/sub][,mode=exclusive|shared][,queues=N]}, with {@code
-     * mount=DIR[,privileged=on][,uring=auto|off]} instead of or beside the socket, and {@code
+     * Reads {@code tag=T,socket=PATH[,bdev=NAME][,root=/sub][,mode=exclusive|shared][,no-open=on|off][,queues=N]}, with
+     * {@code mount=DIR[,privileged=on][,uring=auto|off]} instead of or beside the socket, and {@code
      * [,quota=SIZE|none][,inodes=N|none]}.
      */
     public static ShareConfig parse(String text) {
@@ -77,18 +79,20 @@ public record ShareConfig(
         if (!hasGuest && mount == null) {
             throw values.wrong("socket=, fd= or mount= is needed");
         }
-        boolean privileged = ofMount(values, mount, "privileged", "off", "on");
-        boolean uring = !ofMount(values, mount, "uring", "auto", "off");
+        boolean privileged = isOther(values, "privileged", "off", "on", "mount=", mount != null);
+        boolean uring = !isOther(values, "uring", "auto", "off", "mount=", mount != null);
         String root = values.take("root", "/");
         if (!root.startsWith("/")) {
             throw values.wrong("root= must be an absolute path within the store");
         }
         Mode mode = mode(values, hasGuest && mount != null);
+        boolean noOpen = isOther(values, "no-open", "off", "on", "mode=exclusive", mode == Mode.EXCLUSIVE);
         int queues = values.takeInt("queues", 1, 1, MAX_QUEUES);
         String device = values.take("bdev", "");
         Quota quota = quota(values);
-        values.expectEmpty("tag, socket, fd, mount, privileged, uring, bdev, root, mode, queues, quota, inodes");
-        return new ShareConfig(tag, socket, fd, mount, privileged, uring, device, root, mode, queues, quota);
+        values.expectEmpty(
+                "tag, socket, fd, mount, privileged, uring, bdev, root, mode, no-open, queues, quota, inodes");
+        return new ShareConfig(tag, socket, fd, mount, privileged, uring, device, root, mode, noOpen, queues, quota);
     }
 
     /** One limit without the other leaves the other away. */
@@ -123,14 +127,15 @@ public record ShareConfig(
         return path.isEmpty() ? null : Path.of(path);
     }
 
-    /** Whether a key that only means something for a mount has its other value instead of its usual one. */
-    private static boolean ofMount(KeyValues values, @Nullable Path mount, String key, String usual, String other) {
+    /** Whether a key that only means something beside another has its other value instead of its usual one. */
+    private static boolean isOther(
+            KeyValues values, String key, String usual, String other, String beside, boolean isThere) {
         String text = values.take(key, usual);
         if (!text.equals(usual) && !text.equals(other)) {
             throw values.wrong(key + "= is " + usual + " or " + other + ", not '" + text + "'");
         }
-        if (text.equals(other) && mount == null) {
-            throw values.wrong(key + "= says something about mount=, which is not there");
+        if (text.equals(other) && !isThere) {
+            throw values.wrong(key + "= says something about " + beside + ", which is not there");
         }
         return text.equals(other);
     }

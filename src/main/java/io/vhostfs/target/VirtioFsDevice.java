@@ -42,7 +42,7 @@ public final class VirtioFsDevice implements VhostDeviceBackend {
 
     static FuseOptions optionsOf(ShareConfig share) {
         return switch (share.mode()) {
-            case EXCLUSIVE -> FuseOptions.exclusive();
+            case EXCLUSIVE -> share.noOpen() ? FuseOptions.exclusive().withoutOpen() : FuseOptions.exclusive();
             case SHARED -> FuseOptions.shared();
         };
     }

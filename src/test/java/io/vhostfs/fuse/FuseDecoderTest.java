@@ -877,6 +877,7 @@ class FuseDecoderTest {
                 o.negativeTimeoutNs(),
                 o.attributeTimeoutNs(),
                 true,
+                false,
                 o.maxWriteBytes(),
                 o.maxReadaheadBytes(),
                 o.maxBackground(),

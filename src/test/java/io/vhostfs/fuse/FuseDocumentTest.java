@@ -94,18 +94,21 @@ class FuseDocumentTest {
         compare("shared", expected, taken(FuseOptions.shared(), FileSystem.ROOT_INODE));
         compare("directory", expected, taken(FuseOptions.exclusive(), directory));
         compare("host", expected, taken(FuseOptions.exclusive().onThisHost(true), FileSystem.ROOT_INODE));
+        compare("no-open", expected, taken(FuseOptions.exclusive().withoutOpen(), FileSystem.ROOT_INODE));
     }
 
-    /** In which of the four sessions a word of the table says yes. */
+    /** In which of the sessions a word of the table says yes. */
     private static List<String> wheres(String word) {
         return switch (word) {
-            case "yes" -> List.of("exclusive", "shared", "directory", "host");
+            case "yes" -> List.of("exclusive", "shared", "directory", "host", "no-open");
             case "no" -> List.of();
-            case "exclusive" -> List.of("exclusive", "directory", "host");
+            case "exclusive" -> List.of("exclusive", "directory", "host", "no-open");
             case "shared" -> List.of("shared");
-            case "whole trees" -> List.of("exclusive", "shared", "host");
+            case "whole trees" -> List.of("exclusive", "shared", "host", "no-open");
             case "shares of a directory" -> List.of("directory");
-            case "guests" -> List.of("exclusive", "shared", "directory");
+            case "guests" -> List.of("exclusive", "shared", "directory", "no-open");
+            case "no-open" -> List.of("no-open");
+            case "unless no-open" -> List.of("exclusive", "shared", "directory", "host");
             case "host" -> List.of("host");
             default -> throw new AssertionError("taken: " + word);
         };

@@ -54,7 +54,19 @@ class FuseEncoderTest {
     @Test
     void timeoutsCarryFractionsOfASecond() {
         FuseOptions options = new FuseOptions(
-                false, false, true, 1_500_000_000L, 2_250_000_000L, 3_125_000_000L, false, 4096, 0, 1, false, false);
+                false,
+                false,
+                true,
+                1_500_000_000L,
+                2_250_000_000L,
+                3_125_000_000L,
+                false,
+                false,
+                4096,
+                0,
+                1,
+                false,
+                false);
         client = client(options, FileSystem.ROOT_INODE);
         Reply entry = client.mkdir(ROOT, "a").ok();
         assertEquals(1, entry.u64(FUSE_ENTRY_OUT_ENTRY_VALID_OFFSET));

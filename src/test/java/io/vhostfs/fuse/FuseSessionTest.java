@@ -92,6 +92,32 @@ class FuseSessionTest {
     }
 
     @Test
+    void aClientWithoutOpenUsesNodeidsAlone() {
+        client = client(FuseOptions.exclusive().withoutOpen());
+        long both = FUSE_NO_OPEN_SUPPORT | FUSE_NO_OPENDIR_SUPPORT;
+        assertEquals(both, flags(client.init().ok()) & (both | FUSE_ATOMIC_O_TRUNC));
+        assertEquals(-Errno.ENOSYS, client.create(ROOT, "file", O_RDWR).error());
+        long file = client.send(FUSE_MKNOD, ROOT, S_IFREG | 0644, 0, 022, 0, "file")
+                .ok()
+                .u64(FUSE_ENTRY_OUT_NODEID_OFFSET);
+        assertEquals(-Errno.ENOSYS, client.open(file, O_RDWR).error());
+        assertEquals(-Errno.ENOSYS, client.send(FUSE_OPENDIR, ROOT, 0, 0).error());
+        // Its kernel may hold data that is not here.
+        assertEquals(
+                -Errno.ENOSYS,
+                client.send(FUSE_LSEEK, file, 0L, 0L, SEEK_DATA, 0).error());
+    }
+
+    @Test
+    void aKernelThatKnowsOpenOnlyGoesOnWithIt() {
+        client = client(FuseOptions.exclusive().withoutOpen());
+        long flags =
+                flags(client.init(7, 38, ALL_FLAGS & ~FUSE_NO_OPENDIR_SUPPORT).ok());
+        assertEquals(FUSE_ATOMIC_O_TRUNC, flags & (FUSE_NO_OPEN_SUPPORT | FUSE_ATOMIC_O_TRUNC));
+        client.create(ROOT, "file", O_RDWR).ok();
+    }
+
+    @Test
     void takesNoFlagThatWasNotOffered() {
         assertEquals(0, flags(client.init(7, 38, 0).ok()));
         long some = FUSE_ASYNC_READ | FUSE_INIT_EXT | FUSE_ALLOW_IDMAP | FUSE_CREATE_SUPP_GROUP;

@@ -44,7 +44,7 @@ class PosixRulesTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"exclusive, URING", "shared, READ"})
+    @CsvSource({"exclusive, URING", "shared, READ", "'exclusive,no-open=on', READ"})
     void areKept(String mode, MountMode transport) throws Exception {
         if (!ELSEWHERE.isEmpty()) {
             Path there = Files.createTempDirectory(Path.of(ELSEWHERE), "rules");

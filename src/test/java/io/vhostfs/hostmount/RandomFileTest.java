@@ -17,7 +17,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.Parameter;
 import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Random reads, writes, maps, truncations, allocations and copies of several files, against a model; needs root. */
 @Tag("hostmount")
@@ -79,8 +81,9 @@ class RandomFileTest {
         }
     }
 
-    @Test
-    void filesOfOneClientAreWhatWasMadeOfThem() throws Exception {
+    @ParameterizedTest
+    @ValueSource(strings = {"", ",no-open=on"})
+    void filesOfOneClientAreWhatWasMadeOfThem(String option) throws Exception {
         if (!ELSEWHERE.isEmpty()) {
             Path there = Files.createTempDirectory(Path.of(ELSEWHERE), "random");
             run(SEED, there);
@@ -89,7 +92,7 @@ class RandomFileTest {
         }
         String store = "file:" + directory.resolve("store");
         try (MountedTarget target = MountedTarget.start(
-                directory, "--bdev", store + ",size=64M", "--share", "tag=t,mount=" + mount + mode.option())) {
+                directory, "--bdev", store + ",size=64M", "--share", "tag=t,mount=" + mount + mode.option() + option)) {
             run(SEED, mount);
             assertEquals(0, target.stop());
         }

@@ -25,6 +25,7 @@ final class ShareConfigTest {
                         "",
                         "/",
                         ShareConfig.Mode.EXCLUSIVE,
+                        false,
                         1,
                         null),
                 share);
@@ -46,9 +47,17 @@ final class ShareConfigTest {
                         "d",
                         "/a/b",
                         ShareConfig.Mode.SHARED,
+                        false,
                         4,
                         new ShareConfig.Quota(10L << 30, 5)),
                 share);
+    }
+
+    @Test
+    void openIsDoneWithoutOnlyByOneClient() {
+        assertTrue(ShareConfig.parse("tag=t,socket=/s,no-open=on").noOpen());
+        assertThrows(ConfigException.class, () -> ShareConfig.parse("tag=t,socket=/s,mode=shared,no-open=on"));
+        assertThrows(ConfigException.class, () -> ShareConfig.parse("tag=t,socket=/s,no-open=maybe"));
     }
 
     @Test
