@@ -310,10 +310,16 @@ public final class BlobFs implements FileSystem {
                 yield BlobStore.OK;
             }
             case FsOp.SETATTR -> setAttributes(r, inode);
-            case FsOp.READLINK -> namespace.readlink(r, inode);
+            case FsOp.READLINK -> {
+                volume.accessed(inode, client);
+                yield namespace.readlink(r, inode);
+            }
             case FsOp.OPEN -> namespace.open(r, client, inode);
             case FsOp.OPENDIR -> openDirectory(r, client, inode);
-            case FsOp.READDIR -> inode.isDirectory() ? directory.list(r, client, inode) : -Errno.ENOTDIR;
+            case FsOp.READDIR -> {
+                volume.accessed(inode, client);
+                yield inode.isDirectory() ? directory.list(r, client, inode) : -Errno.ENOTDIR;
+            }
             case FsOp.FSYNC -> sync(r, inode);
             case FsOp.FLUSH -> {
                 locks.release(inode, client, r.lockOwner, false);
@@ -397,6 +403,7 @@ public final class BlobFs implements FileSystem {
         if (r.offset < 0 || r.length < 0) {
             return -Errno.EINVAL;
         }
+        volume.accessed(inode, client);
         if (inode.isInline()) {
             return queries.readInline(r, inode);
         }

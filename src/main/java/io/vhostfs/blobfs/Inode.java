@@ -1,5 +1,6 @@
 package io.vhostfs.blobfs;
 
+import io.vhostfs.fsdev.AccessTimes;
 import io.vhostfs.fsdev.FsAttributes;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.reactor.Message;
@@ -273,6 +274,19 @@ final class Inode implements Message {
     public void run() {
         REMOTE_MODIFIED.setVolatile(this, 0);
         volume.takeModification(this);
+    }
+
+    /** Whether a read at this moment changes the access time. */
+    boolean isAccessTimeDue(AccessTimes when, long nowNs) {
+        boolean isDue =
+                switch (when) {
+                    case OFF -> false;
+                    case RELATIVE ->
+                        accessTimeNs <= Math.max(modifyTimeNs, changeTimeNs)
+                                || nowNs - accessTimeNs >= Limits.RELATIVE_ACCESS_TIME_NS;
+                    case STRICT -> true;
+                };
+        return isDue && (flags & Items.FLAG_NO_ATIME) == 0;
     }
 
     void fill(FsAttributes a) {

@@ -54,6 +54,8 @@ final class Limits {
     static final int MAX_DIRTY_INODES = 4096;
     /** Time stamps reach the tree at the latest after this. */
     static final long WRITE_BACK_NS = 5_000_000_000L;
+    /** AccessTimes.RELATIVE: an access time older than this is not kept even where nothing changed: a day, as in Linux. */
+    static final long RELATIVE_ACCESS_TIME_NS = 86_400_000_000_000L;
     /** References one client may hold: its kernel caches at most so many inodes. 16 bytes each, half filled. */
     static final int MAX_CLIENT_REFERENCES = 1 << 23;
     /** Files one client may hold open. */

@@ -1,6 +1,7 @@
 package io.vhostfs.blobfs;
 
 import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.fsdev.AccessTimes;
 import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.fsdev.FsAttributes;
 import io.vhostfs.fsdev.FsOp;
@@ -73,7 +74,10 @@ final class RemoteAccess {
         ExtentMap map = inode.map;
         long size = inode.size;
         boolean isPlain = inode.number == r.inode && inode.isRegular() && !inode.isInline();
-        if (map == null || !isPlain || (version & 1) != 0 || !inode.isVersion(version)) {
+        boolean isChange = client.accessTimes() != AccessTimes.OFF
+                && (inode.isModifiedElsewhere()
+                        || inode.isAccessTimeDue(client.accessTimes(), c.reactor.wallClockNs()));
+        if (map == null || !isPlain || isChange || (version & 1) != 0 || !inode.isVersion(version)) {
             return sendHomeInstead(c, op, r);
         }
         return FileData.read(op, r, map, size);

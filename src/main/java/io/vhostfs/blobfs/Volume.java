@@ -1,6 +1,7 @@
 package io.vhostfs.blobfs;
 
 import io.vhostfs.blobstore.BlobStore;
+import io.vhostfs.fsdev.AccessTimes;
 import io.vhostfs.fsdev.FsRequest;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
@@ -408,6 +409,22 @@ final class Volume {
         markDirty(inode);
         if (InodeFlags.isSynchronous(inode) && inode.isDirectory()) {
             changedSynchronous = true;
+        }
+    }
+
+    /** Sets atime in memory only, where it is due. */
+    void accessed(Inode inode, BlobFsClient client) {
+        if (client.accessTimes() != AccessTimes.OFF && !store.isReadOnly()) {
+            if (inode.isModifiedElsewhere()) {
+                takeModification(inode);
+            }
+            long nowNs = now();
+            if (inode.isAccessTimeDue(client.accessTimes(), nowNs)) {
+                inode.beginChange();
+                inode.accessTimeNs = nowNs;
+                inode.endChange();
+                markDirty(inode);
+            }
         }
     }
 

@@ -54,6 +54,7 @@ final class ServeCommand implements Callable<Integer> {
             description = {
                 "tag=T,socket=PATH[,bdev=NAME][,root=/sub][,mode=exclusive|shared][,queues=N]",
                 "With mount=DIR[,privileged=on][,uring=off], beside socket= or instead of it, mounted on this host too.",
+                "With atime=relative or strict, reading changes access times, as a mount's relatime and strictatime say.",
                 "With quota=SIZE and inodes=N, what it may use; none takes a limit away.",
                 "May be given several times."
             })

@@ -7,6 +7,7 @@ package io.vhostfs.fsdev;
 public abstract class FsClient {
     private final long rootInode;
     private boolean alone;
+    private AccessTimes accessTimes = AccessTimes.OFF;
 
     protected FsClient(long rootInode) {
         this.rootInode = rootInode;
@@ -20,6 +21,15 @@ public abstract class FsClient {
     /** Whether nobody else may have what it has references to. */
     public final boolean isAlone() {
         return alone;
+    }
+
+    /** Says, before the first request, when what it reads gets a new access time. */
+    public final void setAccessTimes(AccessTimes times) {
+        accessTimes = times;
+    }
+
+    public final AccessTimes accessTimes() {
+        return accessTimes;
     }
 
     /**

@@ -254,6 +254,7 @@ public final class FuseSession {
         if (old.isAlone()) {
             client.setAlone();
         }
+        client.setAccessTimes(old.accessTimes());
         fileSystem.detach(old);
         return client;
     }

@@ -1,6 +1,8 @@
 package io.vhostfs.hostmount;
 
+import io.vhostfs.fsdev.AccessTimes;
 import io.vhostfs.fsdev.FileSystem;
+import io.vhostfs.fsdev.FsClient;
 import io.vhostfs.fuse.ChangeFeed;
 import io.vhostfs.fuse.FuseConstants;
 import io.vhostfs.fuse.FuseOptions;
@@ -40,8 +42,10 @@ public final class HostMount implements AutoCloseable {
      * @param channels how many files of {@code /dev/fuse} to read requests from
      * @param privileged whether set-user-ID bits and device files mean something there; a guest can make both
      * @param uring whether requests come through io_uring where this kernel has that
+     * @param accessTimes when what is read gets a new access time
      */
-    public record Config(String name, Path directory, int channels, boolean privileged, boolean uring) {}
+    public record Config(
+            String name, Path directory, int channels, boolean privileged, boolean uring, AccessTimes accessTimes) {}
 
     private record Polled(Reactor reactor, RequestSource source) {}
 
@@ -128,7 +132,11 @@ public final class HostMount implements AutoCloseable {
                 config.uring() ? KernelQueues.open(device, entries, reactors) : KernelQueues.none("uring=off");
         FuseOptions local = options.onThisHost(rings.areThere());
         Reactor home = fileSystem.home();
-        FuseSession session = home.ask(() -> new FuseSession(fileSystem, fileSystem.attach(rootInode), local, changes));
+        FuseSession session = home.ask(() -> {
+            FsClient client = fileSystem.attach(rootInode);
+            client.setAccessTimes(config.accessTimes());
+            return new FuseSession(fileSystem, client, local, changes);
+        });
         return new HostMount(config, mountPoint, home, session, changes, isShared, device, rings);
     }
 

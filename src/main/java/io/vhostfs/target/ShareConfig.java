@@ -1,6 +1,7 @@
 package io.vhostfs.target;
 
 import io.vhostfs.bdev.BlockDeviceSpec;
+import io.vhostfs.fsdev.AccessTimes;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Locale;
@@ -20,6 +21,7 @@ import org.jspecify.annotations.Nullable;
  * @param root absolute path of the shared directory within the file system
  * @param mode how clients may cache
  * @param noOpen whether the client's kernel is told to do without OPEN; only where it is the only one
+ * @param accessTimes when what is read gets a new access time
  * @param queues request queues offered, and channels of the mount, 1 to {@link #MAX_QUEUES}
  * @param quota what the shared directory and all below it may use; null: what was said last, or no limit
  */
@@ -34,6 +36,7 @@ public record ShareConfig(
         String root,
         Mode mode,
         boolean noOpen,
+        AccessTimes accessTimes,
         int queues,
         @Nullable Quota quota) {
     /** More request queues than a guest of today has processors to fill them from one device. */
@@ -59,9 +62,9 @@ public record ShareConfig(
     }
 
     /**
-     * Reads {@code tag=T,socket=PATH[,bdev=NAME][,root=/sub][,mode=exclusive|shared][,no-open=on|off][,queues=N]}, with
-     * {@code mount=DIR[,privileged=on][,uring=auto|off]} instead of or beside the socket, and {@code
-     * [,quota=SIZE|none][,inodes=N|none]}.
+     * Reads {@code tag=T,socket=PATH[,bdev=NAME][,root=/sub][,mode=exclusive|shared][,no-open=on|off]
+     * [,atime=off|relative|strict][,queues=N]}, with {@code mount=DIR[,privileged=on][,uring=auto|off]} instead of or beside
+     * the socket, and {@code [,quota=SIZE|none][,inodes=N|none]}.
      */
     public static ShareConfig parse(String text) {
         KeyValues values = new KeyValues("share", text);
@@ -87,12 +90,14 @@ public record ShareConfig(
         }
         Mode mode = mode(values, hasGuest && mount != null);
         boolean noOpen = isOther(values, "no-open", "off", "on", "mode=exclusive", mode == Mode.EXCLUSIVE);
+        AccessTimes accessTimes = accessTimes(values);
         int queues = values.takeInt("queues", 1, 1, MAX_QUEUES);
         String device = values.take("bdev", "");
         Quota quota = quota(values);
         values.expectEmpty(
-                "tag, socket, fd, mount, privileged, uring, bdev, root, mode, no-open, queues, quota, inodes");
-        return new ShareConfig(tag, socket, fd, mount, privileged, uring, device, root, mode, noOpen, queues, quota);
+                "tag, socket, fd, mount, privileged, uring, bdev, root, mode, no-open, atime, queues, quota, inodes");
+        return new ShareConfig(
+                tag, socket, fd, mount, privileged, uring, device, root, mode, noOpen, accessTimes, queues, quota);
     }
 
     /** One limit without the other leaves the other away. */
@@ -152,6 +157,16 @@ public record ShareConfig(
             }
             case "shared" -> Mode.SHARED;
             default -> throw values.wrong("mode= is exclusive or shared, not '" + mode + "'");
+        };
+    }
+
+    private static AccessTimes accessTimes(KeyValues values) {
+        String text = values.take("atime", "off");
+        return switch (text) {
+            case "off" -> AccessTimes.OFF;
+            case "relative" -> AccessTimes.RELATIVE;
+            case "strict" -> AccessTimes.STRICT;
+            default -> throw values.wrong("atime= is off, relative or strict, not '" + text + "'");
         };
     }
 

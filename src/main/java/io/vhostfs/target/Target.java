@@ -116,7 +116,13 @@ public final class Target implements AutoCloseable {
         MountedStore store = storeOf(share);
         long root = store.resolveDirectory(share.root());
         mounts.add(HostMount.start(
-                new HostMount.Config(share.tag(), share.mount(), share.queues(), share.privileged(), share.uring()),
+                new HostMount.Config(
+                        share.tag(),
+                        share.mount(),
+                        share.queues(),
+                        share.privileged(),
+                        share.uring(),
+                        share.accessTimes()),
                 store.fileSystem(),
                 root,
                 VirtioFsDevice.optionsOf(share),

@@ -1,6 +1,7 @@
 package io.vhostfs.target;
 
 import io.vhostfs.fsdev.FileSystem;
+import io.vhostfs.fsdev.FsClient;
 import io.vhostfs.fuse.ChangeFeed;
 import io.vhostfs.fuse.FuseOptions;
 import io.vhostfs.fuse.FuseRequest;
@@ -37,7 +38,9 @@ public final class VirtioFsDevice implements VhostDeviceBackend {
         this.share = share;
         this.fileSystem = fileSystem;
         this.reactors = List.copyOf(reactors);
-        session = new FuseSession(fileSystem, fileSystem.attach(rootInode), optionsOf(share), changes);
+        FsClient client = fileSystem.attach(rootInode);
+        client.setAccessTimes(share.accessTimes());
+        session = new FuseSession(fileSystem, client, optionsOf(share), changes);
     }
 
     static FuseOptions optionsOf(ShareConfig share) {

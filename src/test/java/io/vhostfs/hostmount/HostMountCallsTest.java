@@ -16,6 +16,7 @@ import java.nio.channels.FileLock;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Arrays;
 import java.util.Random;
@@ -122,6 +123,33 @@ class HostMountCallsTest {
             assertTrue(data >= 300_000 && data <= 500_000, "data at " + data);
             assertEquals(1_000_000, call("lseek", fd, 500_000L, LibcConstants.SEEK_HOLE));
             Libc.close(fd);
+            assertEquals(0, target.stop());
+        }
+    }
+
+    private static FileTime accessTime(Path file) throws IOException {
+        return (FileTime) Files.getAttribute(file, "lastAccessTime");
+    }
+
+    @Test
+    void readingChangesTheAccessTimeWhereThatIsAskedFor() throws Exception {
+        String share = "tag=t,mode=shared,atime=relative,mount=" + mount + mode.option();
+        try (MountedTarget target = MountedTarget.start(directory, "--bdev", "malloc:64M", "--share", share)) {
+            Path file = Files.write(mount.resolve("file"), new byte[10_000]);
+            FileTime made = accessTime(file);
+            Files.readAllBytes(file);
+            FileTime read = accessTime(file);
+            assertTrue(read.compareTo(made) > 0, () -> read + " after " + made);
+            Files.readAllBytes(file);
+            assertEquals(read, accessTime(file));
+            Files.write(file, new byte[5_000]);
+            Files.readAllBytes(file);
+            assertTrue(accessTime(file).compareTo(read) > 0);
+            FileTime before = accessTime(mount);
+            try (var files = Files.list(mount)) {
+                assertEquals(1, files.count());
+            }
+            assertTrue(accessTime(mount).compareTo(before) > 0);
             assertEquals(0, target.stop());
         }
     }

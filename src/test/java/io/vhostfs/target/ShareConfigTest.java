@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.vhostfs.fsdev.AccessTimes;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -26,6 +27,7 @@ final class ShareConfigTest {
                         "/",
                         ShareConfig.Mode.EXCLUSIVE,
                         false,
+                        AccessTimes.OFF,
                         1,
                         null),
                 share);
@@ -35,7 +37,7 @@ final class ShareConfigTest {
     void shouldReadEveryKey() {
         ShareConfig share =
                 ShareConfig.parse("queues=4,mode=shared,root=/a/b,bdev=d,fd=7,tag=t,mount=/m,privileged=on,uring=off,"
-                        + "inodes=5,quota=10G");
+                        + "inodes=5,quota=10G,atime=relative");
         assertEquals(
                 new ShareConfig(
                         "t",
@@ -48,6 +50,7 @@ final class ShareConfigTest {
                         "/a/b",
                         ShareConfig.Mode.SHARED,
                         false,
+                        AccessTimes.RELATIVE,
                         4,
                         new ShareConfig.Quota(10L << 30, 5)),
                 share);
