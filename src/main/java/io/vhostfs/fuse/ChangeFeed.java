@@ -22,7 +22,10 @@ public final class ChangeFeed {
          */
         void onChanged(long nodeid, boolean data);
 
-        /** The session's own client is told the attributes of an inode, as they are after all that was heard of it. */
+        /**
+         * The session's own client has asked for the attributes of an inode: its kernel drops data when they have changed,
+         * and access control lists in any case.
+         */
         void onSeen(long nodeid);
 
         /** A name in such a directory was removed or stands for something else. The name is valid during the call only. */
@@ -57,7 +60,7 @@ public final class ChangeFeed {
     void publish(FuseSession from, FuseRequest r) {
         switch (r.opcode) {
             case FUSE_WRITE, FUSE_FALLOCATE -> changed(from, r.inode, true);
-            case FUSE_GETATTR, FUSE_LOOKUP -> seen(from, r.attributes.inode);
+            case FUSE_GETATTR -> seen(from, r.attributes.inode);
             case FUSE_COPY_FILE_RANGE, FUSE_COPY_FILE_RANGE_64 -> changed(from, r.inode2, true);
             case FUSE_SETATTR -> changed(from, r.inode, (r.valid & FsRequest.SET_SIZE) != 0 || r.accessListChanged);
             case FUSE_SETXATTR, FUSE_REMOVEXATTR -> changed(from, r.inode, r.accessListChanged);

@@ -149,7 +149,7 @@ public final class HostMount implements AutoCloseable {
         FuseChannel channel = first.ask(() -> new FuseChannel(events, device, session, first));
         add(first, channel);
         if (isShared) {
-            Invalidator told = new Invalidator(config.name(), session, device);
+            Invalidator told = new Invalidator(config.name(), session::minorVersion, device);
             invalidator = told;
             told.start();
             changes.subscribe(session, told);

@@ -4,7 +4,6 @@ import static io.vhostfs.fuse.FuseConstants.*;
 import static io.vhostfs.fuse.FuseWire.*;
 
 import io.vhostfs.fuse.ChangeFeed;
-import io.vhostfs.fuse.FuseSession;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Libc;
 import io.vhostfs.os.LibcConstants;
@@ -13,27 +12,28 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.IntSupplier;
 import org.jctools.queues.varhandle.MpmcVarHandleArrayQueue;
 import org.jctools.queues.varhandle.MpscVarHandleArrayQueue;
 
 /**
  * Tells the kernel to drop what it has cached of files that other clients change.
  *
- * <p>Invariant: after a change was heard of, the kernel is told, unless the queue was full; then it is told that every name
- * may be stale. On a thread of its own: the kernel waits in the notification for pages and directories that requests have
+ * <p>Invariant: of every change that was heard of the kernel learns, unless the queue was full; then it is told that every
+ * name may be stale. On a thread of its own: the kernel waits in a notification for pages and directories that requests have
  * locked which only a reactor can answer. Changes are heard of on any reactor, without waiting and without garbage.
  *
- * <p>Of data the kernel is told when the file has been left alone for a while and the kernel has asked for its attributes
- * since, or, when it does not ask, after a longer while. A notification makes it throw away the attributes that it is just
- * asking for (it compares {@code attr_version}), so that lseek(2) and read(2) would go by those before; then these are the
- * same. Attributes alone are not told: they are asked for at each use.
+ * <p>Of data the kernel is told only when it has not asked for the file's attributes since the change: when it asks, it sees
+ * another time or size, and drops the pages by itself. A notification makes it throw away the attributes that it is just
+ * asking for (it compares {@code attr_version}), so that a lseek(2) or read(2) would go by those before, though there was
+ * another change meanwhile. Attributes alone are not told: they are asked for at each use.
  */
 final class Invalidator implements ChangeFeed.Listener {
     /** Changes that wait to be told: what a guest does in the time of some notifications. */
     private static final int CAPACITY = 1024;
 
     /** Inodes of which a change waits to be told need not be queued again; a power of two. */
-    private static final int MARKS = 1024;
+    static final int MARKS = 1024;
 
     private static final int NAME_BYTES = LibcConstants.NAME_MAX + 1;
     private static final int MESSAGE_BYTES = FUSE_OUT_HEADER_SIZE
@@ -43,11 +43,11 @@ final class Invalidator implements ChangeFeed.Listener {
     /** The first minor version with {@code FUSE_NOTIFY_INC_EPOCH}. */
     private static final int EPOCH_MINOR = 44;
 
-    /** How long a file is left alone: longer than who changes it in a loop takes between two changes. */
-    private static final long QUIET_NS = 50_000_000;
+    /** So long after a change attributes that were gathered before it may still be on their way, and be noted as seen. */
+    static final long SEEN_NS = 50_000_000;
 
-    /** How long when the kernel has not asked: who uses a file by maps only sees its changes after this. */
-    private static final long UNSEEN_NS = 1_000_000_000;
+    /** How long a file is left alone, and nobody asks: who uses a file by maps only sees its changes after this. */
+    static final long UNSEEN_NS = 1_000_000_000;
 
     private static final class Change {
         final long name;
@@ -60,7 +60,7 @@ final class Invalidator implements ChangeFeed.Listener {
         }
     }
 
-    private final FuseSession session;
+    private final IntSupplier minorVersion;
     private final int fd;
     private final Thread thread;
 
@@ -78,9 +78,14 @@ final class Invalidator implements ChangeFeed.Listener {
     private volatile boolean parked;
     private volatile boolean stopping;
 
-    /** {@code fd}: a channel of the mount. */
-    Invalidator(String name, FuseSession session, int fd) {
-        this.session = session;
+    /**
+     * Not started yet.
+     *
+     * @param minorVersion the protocol version agreed on
+     * @param fd a channel of the mount
+     */
+    Invalidator(String name, IntSupplier minorVersion, int fd) {
+        this.minorVersion = minorVersion;
         this.fd = fd;
         for (int i = 0; i < CAPACITY; i++) {
             free.offer(new Change(memory.address() + (long) i * NAME_BYTES));
@@ -167,28 +172,31 @@ final class Invalidator implements ChangeFeed.Listener {
                 lost = false;
                 tellLoss();
             } else {
-                park(tellQuiet());
+                park(tellUnseen());
             }
         }
     }
 
-    /** Tells of the files that are left alone by now; nanoseconds until the next may be, 0: none waits. */
-    private long tellQuiet() {
+    /** Tells of the files left alone that nobody has asked for; nanoseconds until the next may be, 0: none waits. */
+    private long tellUnseen() {
         long shortestNs = 0;
         for (int i = waiting.size(); i > 0; i--) {
             Change change = waiting.remove();
             int index = markIndex(change.nodeid);
+            // What changes from here on is queued again. Without the mark the times are those of another inode.
+            boolean isMarked = marks.compareAndSet(index, change.nodeid, 0);
             long changed = changedNs.get(index);
-            long waitNs = seenNs.get(index) - changed > 0 ? QUIET_NS : UNSEEN_NS;
-            long leftNs = changed + waitNs - System.nanoTime();
+            long leftNs = changed + UNSEEN_NS - System.nanoTime();
             if (leftNs > 0) {
+                marks.compareAndSet(index, 0, change.nodeid);
                 waiting.add(change);
-                long lookNs = Math.min(leftNs, QUIET_NS);
-                shortestNs = shortestNs == 0 ? lookNs : Math.min(shortestNs, lookNs);
-            } else {
-                tellData(change);
-                free.offer(change);
+                shortestNs = shortestNs == 0 ? leftNs : Math.min(shortestNs, leftNs);
+                continue;
             }
+            if (!isMarked || seenNs.get(index) - changed < SEEN_NS) {
+                tellData(change);
+            }
+            free.offer(change);
         }
         return shortestNs;
     }
@@ -206,8 +214,6 @@ final class Invalidator implements ChangeFeed.Listener {
     }
 
     private void tellData(Change change) {
-        // What changes from here on is queued again.
-        marks.compareAndSet(markIndex(change.nodeid), change.nodeid, 0);
         long body = message + FUSE_OUT_HEADER_SIZE;
         Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_INO_OFFSET, change.nodeid);
         Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_OFF_OFFSET, 0);
@@ -225,7 +231,7 @@ final class Invalidator implements ChangeFeed.Listener {
     }
 
     private void tellLoss() {
-        if (session.minorVersion() >= EPOCH_MINOR) {
+        if (minorVersion.getAsInt() >= EPOCH_MINOR) {
             send(FUSE_NOTIFY_INC_EPOCH, 0);
         }
     }
