@@ -29,6 +29,9 @@ class RandomFileTest {
     /** {@code -Dvhostfs.random.operations=1000000} for a long run, {@code -Dvhostfs.random.seed=…} for another one. */
     private static final int OPERATIONS = Integer.getInteger("vhostfs.random.operations", 2_500);
 
+    /** How often a long run says how far it is. */
+    private static final int OPERATIONS_PER_LINE = 50_000;
+
     /** {@code -Dvhostfs.random.directory=DIR}: there instead, to try the model on another file system. */
     private static final String ELSEWHERE = System.getProperty("vhostfs.random.directory", "");
 
@@ -74,6 +77,9 @@ class RandomFileTest {
             }
             for (int i = 0; i < OPERATIONS; i++) {
                 files.get(random.nextInt(FILES)).step(files.get(random.nextInt(FILES)));
+                if ((i + 1) % OPERATIONS_PER_LINE == 0) {
+                    System.out.println((i + 1) + " done");
+                }
             }
             files.forEach(RandomFile::checkAll);
         } finally {
