@@ -3,7 +3,6 @@ package io.vhostfs.sim;
 import static io.vhostfs.fuse.FuseWire.*;
 
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,7 +15,7 @@ record DirectoryEntry(String name, long inode, long offset, int type) {
 
     static List<DirectoryEntry> parse(byte[] body, boolean plus) {
         List<DirectoryEntry> entries = new ArrayList<>();
-        ByteBuffer from = ByteBuffer.wrap(body).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer from = FuseMessage.fields(body);
         int at = 0;
         while (at < body.length) {
             int dirent = at + (plus ? FUSE_DIRENTPLUS_DIRENT_OFFSET : 0);

@@ -57,7 +57,12 @@ record FuseMessage(
     }
 
     private static ByteBuffer buffer(int size) {
-        return ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN);
+        return fields(new byte[size]);
+    }
+
+    /** The body of a message or a reply, to read or set its fields. */
+    static ByteBuffer fields(byte[] body) {
+        return ByteBuffer.wrap(body).order(ByteOrder.LITTLE_ENDIAN);
     }
 
     private static FuseMessage of(int opcode, long nodeid, byte[] arguments, int replyBytes) {

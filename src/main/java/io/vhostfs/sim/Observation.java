@@ -5,7 +5,6 @@ import static io.vhostfs.os.LibcConstants.*;
 
 import io.vhostfs.os.Errno;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.TreeMap;
@@ -76,15 +75,12 @@ final class Observation {
     }
 
     private void runFromRoot() {
-        ModelNode root = node(wrap(asker.ask(FuseMessage.getattr(ModelTree.ROOT))), FUSE_ATTR_OUT_ATTR_OFFSET);
+        ModelNode root =
+                node(FuseMessage.fields(asker.ask(FuseMessage.getattr(ModelTree.ROOT))), FUSE_ATTR_OUT_ATTR_OFFSET);
         root.parent = root.inode;
         tree.add(root);
         xattrs(root);
         list(root);
-    }
-
-    private static ByteBuffer wrap(byte[] body) {
-        return ByteBuffer.wrap(body).order(ByteOrder.LITTLE_ENDIAN);
     }
 
     private static ModelNode node(ByteBuffer body, int at) {
@@ -126,7 +122,7 @@ final class Observation {
 
     private void entry(ModelNode dir, DirectoryEntry entry) {
         byte[] body = asker.ask(FuseMessage.lookup(dir.inode, entry.name()));
-        ModelNode node = node(wrap(body), FUSE_ENTRY_OUT_ATTR_OFFSET);
+        ModelNode node = node(FuseMessage.fields(body), FUSE_ENTRY_OUT_ATTR_OFFSET);
         if (node.inode != entry.inode() || node.type >>> 12 != entry.type()) {
             throw new SimFailure("directory " + dir.inode + " lists " + entry + ", a lookup finds inode " + node.inode
                     + " of type " + (node.type >>> 12));
@@ -150,7 +146,7 @@ final class Observation {
         if (node.isDirectory()) {
             list(node);
         } else if (node.isFile()) {
-            content(node, wrap(body).getLong(FUSE_ENTRY_OUT_ATTR_OFFSET + FUSE_ATTR_BLOCKS_OFFSET));
+            content(node, FuseMessage.fields(body).getLong(FUSE_ENTRY_OUT_ATTR_OFFSET + FUSE_ATTR_BLOCKS_OFFSET));
         }
     }
 
@@ -191,8 +187,8 @@ final class Observation {
             if (data.length == 0) {
                 break;
             }
-            long start = wrap(data).getLong(0);
-            long end = wrap(asker.ask(FuseMessage.lseek(node.inode, start, SEEK_HOLE)))
+            long start = FuseMessage.fields(data).getLong(0);
+            long end = FuseMessage.fields(asker.ask(FuseMessage.lseek(node.inode, start, SEEK_HOLE)))
                     .getLong(0);
             for (long b = start / FileModel.BLOCK; b < (end + FileModel.BLOCK - 1) / FileModel.BLOCK; b++) {
                 mapped[(int) b] = true;

@@ -11,4 +11,10 @@ public final class SimFailure extends RuntimeException {
     public SimFailure(String message, Throwable cause) {
         super(message, cause);
     }
+
+    static void require(boolean holds, String what) {
+        if (!holds) {
+            throw new SimFailure(what);
+        }
+    }
 }

@@ -43,6 +43,7 @@ public final class Simulation {
     private final SimDisk disk;
     private final SimDriver driver;
     private final SimGuest guest;
+    private final GuestRequests requests;
     private final SimGrowth growth;
 
     /** For what came to simulations later: seeds that do nothing of it do what they did. */
@@ -83,6 +84,7 @@ public final class Simulation {
         memoryMark = memory.mark();
         ModelNode root = new ModelNode(ModelTree.ROOT, LibcConstants.S_IFDIR, 0755);
         guest = new SimGuest(plan, driver, random.split(), trace, new History(ModelTree.empty(root)));
+        requests = guest.requests();
     }
 
     /** Memory that a simulation needs for its guest. */
@@ -110,7 +112,7 @@ public final class Simulation {
         String report = failure == null ? "" : report();
         return new SimResult(
                 seed,
-                guest.operations,
+                requests.answered(),
                 crashes,
                 mounts,
                 plan.faults().errorsInjected + plan.faults().damageInjected,
@@ -122,9 +124,9 @@ public final class Simulation {
 
     private String report() {
         StringBuilder text = new StringBuilder("plan: ").append(plan).append('\n');
-        guest.recent().forEach(line -> text.append("  ").append(line).append('\n'));
+        requests.recent().forEach(line -> text.append("  ").append(line).append('\n'));
         return text.append("after ")
-                .append(guest.operations)
+                .append(requests.answered())
                 .append(" operations and ")
                 .append(crashes)
                 .append(" crashes at simulated time ")
@@ -135,7 +137,7 @@ public final class Simulation {
 
     private void run() {
         makeFileSystem();
-        while (crashes < options.crashes() && guest.operations < options.steps()) {
+        while (crashes < options.crashes() && requests.answered() < options.steps()) {
             recover();
             work();
             if (plan.faults().hasDamaged()) {
@@ -386,11 +388,11 @@ public final class Simulation {
 
     private byte[] ask(FuseMessage message, int... allowedErrors) {
         Object[] answer = new Object[2];
-        guest.sendAlone(message, answer);
+        requests.sendAlone(message, answer);
         Patience patience = new Patience(clock, random);
         while (answer[1] == null) {
             turn(mounted().reactor());
-            guest.takeAnswers();
+            requests.takeAnswers();
             patience.spend("no answer to a request");
         }
         int error = (int) answer[0];
@@ -431,7 +433,7 @@ public final class Simulation {
         } catch (PowerLost e) {
             // What the target answered before is in the ring.
             driver.flush();
-            guest.takeAnswers();
+            requests.takeAnswers();
             crashed("work");
         } finally {
             plan.faults().setEnabled(false);
@@ -439,11 +441,11 @@ public final class Simulation {
     }
 
     private void drive(int operations) {
-        long until = guest.operations + operations;
+        long until = requests.answered() + operations;
         Patience patience = new Patience(clock, random);
-        while (guest.operations < until) {
+        while (requests.answered() < until) {
             boolean issued = false;
-            while (guest.inFlight() < plan.concurrency() && random.percent(70)) {
+            while (requests.inFlight() < plan.concurrency() && random.percent(70)) {
                 guest.issue();
                 issued = true;
             }
@@ -451,8 +453,8 @@ public final class Simulation {
                 // Timers run: commits, checkpoints, time stamps.
                 clock.advance(random.between(MS, 12_000 * MS));
             }
-            if (plan.grows() && (guest.sawNoSpace ? more.oneIn(50) : more.oneIn(3000))) {
-                guest.sawNoSpace = false;
+            if (plan.grows() && (requests.sawNoSpace() ? more.oneIn(50) : more.oneIn(3000))) {
+                requests.forgetNoSpace();
                 growth.start(mounted().store(), guest);
                 // What is new is used at once, and must not be before it may.
                 if (more.percent(30)) {
@@ -467,7 +469,7 @@ public final class Simulation {
                     disk.armCut(more.between(1, 200));
                 }
             }
-            if (guest.takeAnswers() > 0 || issued) {
+            if (requests.takeAnswers() > 0 || issued) {
                 patience.renew();
             } else {
                 patience.spend("nothing in flight is answered");
@@ -492,7 +494,7 @@ public final class Simulation {
 
     private void kill() {
         driver.flush();
-        guest.takeAnswers();
+        requests.takeAnswers();
         disk.killChannels();
         wasKilled = true;
         crashes++;
@@ -502,9 +504,9 @@ public final class Simulation {
 
     private void drain() {
         Patience patience = new Patience(clock, random);
-        while (guest.inFlight() > 0) {
+        while (requests.inFlight() > 0) {
             turn(mounted().reactor());
-            if (guest.takeAnswers() > 0) {
+            if (requests.takeAnswers() > 0) {
                 patience.renew();
             } else {
                 patience.spend("nothing in flight is answered");
