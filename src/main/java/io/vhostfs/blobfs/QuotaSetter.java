@@ -3,7 +3,6 @@ package io.vhostfs.blobfs;
 import io.vhostfs.blobstore.BlobStore;
 import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
-import io.vhostfs.reactor.Message;
 import java.util.Arrays;
 import java.util.HashSet;
 import java.util.Set;
@@ -17,17 +16,15 @@ import org.jspecify.annotations.Nullable;
  * a crash the next one starts anew; marking again what is marked changes nothing. A turn does a bounded part. Home reactor,
  * while no client works in the directories concerned.
  */
-final class QuotaSetter extends BlobStore.Parkable implements Message {
+final class QuotaSetter extends VolumeTask {
     private static final int SIZE_STEP = 2;
 
-    private final Volume volume;
     private final BlobStore store;
     private final Quotas quotas;
     private final Orphans orphans;
     private final long directory;
     private final long maxBytes;
     private final long maxInodes;
-    private final IntConsumer done;
 
     private boolean isSet;
 
@@ -49,38 +46,25 @@ final class QuotaSetter extends BlobStore.Parkable implements Message {
     private long nextKey;
 
     QuotaSetter(Volume volume, Orphans orphans, long directory, long maxBytes, long maxInodes, IntConsumer done) {
-        this.volume = volume;
+        super(volume, done);
         this.store = volume.store;
         this.quotas = volume.quotas;
         this.orphans = orphans;
         this.directory = directory;
         this.maxBytes = maxBytes;
         this.maxInodes = maxInodes;
-        this.done = done;
     }
 
     @Override
-    public void unpark() {
-        run();
-    }
-
-    @Override
-    public void run() {
+    int turn() {
         int s = BlobStore.OK;
         for (int n = 0; s == BlobStore.OK && n < Limits.MAX_EXTENTS_PER_TURN; n++) {
             if (isSet && counted == null && !startCounting()) {
-                commit();
-                return;
+                return BlobStore.OK;
             }
             s = step();
         }
-        if (s == BlobStore.NOT_RESIDENT) {
-            store.park(this);
-        } else if (s >= BlobStore.OK) {
-            volume.inNextTurn(this);
-        } else {
-            done.accept(s);
-        }
+        return s == BlobStore.OK ? Volume.NEXT_TURN : s;
     }
 
     /** A part of the work: OK, NOT_RESIDENT, {@link Volume#NEXT_TURN} or a negative errno. */
@@ -96,15 +80,6 @@ final class QuotaSetter extends BlobStore.Parkable implements Message {
             return count();
         }
         return foundCount > 0 ? mark(found[foundCount - 1]) : endCounting();
-    }
-
-    private void commit() {
-        store.commit(new BlobStore.CommitWaiter() {
-            @Override
-            public void onCommitted(int status) {
-                done.accept(status);
-            }
-        });
     }
 
     // --- the limits

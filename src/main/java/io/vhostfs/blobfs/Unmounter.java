@@ -1,52 +1,26 @@
 package io.vhostfs.blobfs;
 
 import io.vhostfs.blobstore.BlobStore;
-import io.vhostfs.reactor.Message;
 import java.util.function.IntConsumer;
 
 /** Ends a mount in order: removals under way, time stamps, the exact inode counter, a commit. Home reactor. */
-final class Unmounter extends BlobStore.Parkable implements Message {
-    private final Volume volume;
+final class Unmounter extends VolumeTask {
     private final Orphans orphans;
-    private final IntConsumer done;
 
     Unmounter(Volume volume, Orphans orphans, IntConsumer done) {
-        this.volume = volume;
+        super(volume, done);
         this.orphans = orphans;
-        this.done = done;
     }
 
     @Override
-    public void unpark() {
-        run();
-    }
-
-    @Override
-    public void run() {
+    int turn() {
         volume.stop();
         orphans.stopScan();
         if (orphans.isBusy()) {
-            volume.inNextTurn(this);
-            return;
+            return Volume.NEXT_TURN;
         }
         int s = volume.writeBackAll();
-        if (s == BlobStore.OK) {
-            s = writeCounter();
-        }
-        if (s == BlobStore.NOT_RESIDENT) {
-            volume.store.park(this);
-        } else if (s == Volume.NEXT_TURN) {
-            volume.inNextTurn(this);
-        } else if (s != BlobStore.OK) {
-            done.accept(s);
-        } else {
-            volume.store.commit(new BlobStore.CommitWaiter() {
-                @Override
-                public void onCommitted(int status) {
-                    done.accept(status);
-                }
-            });
-        }
+        return s == BlobStore.OK ? writeCounter() : s;
     }
 
     private int writeCounter() {

@@ -68,13 +68,11 @@ final class FuseChannel implements RequestSource, ChannelRequest.Owner {
     private final MemoryPool buffers;
     private @Nullable ChannelRequest free;
     private long buffer;
-    private int inFlight;
+    private final InFlight inFlight = new InFlight();
     private int emptyPolls;
     private int turnsToSkip;
     private int maxSkippedTurns = MAX_SKIPPED_TURNS;
     private boolean initialised;
-    private boolean closed;
-    private @Nullable Runnable onDrained;
     private int errors;
 
     /** On the reactor, which has the file among those that wake it. */
@@ -110,22 +108,12 @@ final class FuseChannel implements RequestSource, ChannelRequest.Owner {
 
     @Override
     public void drain(Runnable drained) {
-        closed = true;
-        onDrained = drained;
-        checkDrained();
+        inFlight.drain(drained);
     }
 
     @Override
     public void free() {
         memory.close();
-    }
-
-    private void checkDrained() {
-        Runnable drained = onDrained;
-        if (drained != null && inFlight == 0) {
-            onDrained = null;
-            drained.run();
-        }
     }
 
     // --- polling
@@ -156,7 +144,7 @@ final class FuseChannel implements RequestSource, ChannelRequest.Owner {
 
     private int take() {
         int taken = 0;
-        while (taken < BATCH && !closed && free != null && hasBuffer()) {
+        while (taken < BATCH && !inFlight.isClosed() && free != null && hasBuffer()) {
             long length = Libc.read(fd, buffer + MESSAGE_OFFSET, MESSAGE_BYTES);
             if (length == -Errno.EAGAIN) {
                 break;
@@ -188,7 +176,7 @@ final class FuseChannel implements RequestSource, ChannelRequest.Owner {
         if (status != -Errno.ENODEV && status != -Errno.ECONNABORTED) {
             LOG.error("{}: /dev/fuse: {}; the mount ends", owner.describe(), Errno.name((int) status));
         }
-        closed = true;
+        inFlight.close();
         owner.onDisconnected();
     }
 
@@ -203,7 +191,7 @@ final class FuseChannel implements RequestSource, ChannelRequest.Owner {
         set(request, message, length, buffer + PAGE, dataBytes);
         int replyBytes = session.dispatch(request);
         if (replyBytes == FuseSession.PENDING) {
-            inFlight++;
+            inFlight.started();
             if (dataBytes != 0 || needsItsMessage(opcode)) {
                 request.buffer = buffer;
                 buffer = 0;
@@ -256,9 +244,8 @@ final class FuseChannel implements RequestSource, ChannelRequest.Owner {
             request.buffer = 0;
         }
         put(request);
-        inFlight--;
         turnsToSkip = 0;
-        checkDrained();
+        inFlight.ended();
     }
 
     private void reply(ChannelRequest request, int replyBytes) {

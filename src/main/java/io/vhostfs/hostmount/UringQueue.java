@@ -12,7 +12,6 @@ import io.vhostfs.memory.Memory;
 import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Reactor;
 import io.vhostfs.uring.Ring;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -53,10 +52,8 @@ final class UringQueue implements RequestSource, ChannelRequest.Owner {
     private final FuseSession session;
     private final Reactor reactor;
     private final ChannelRequest[] requests;
-    private int inFlight;
-    private boolean closed;
+    private final InFlight inFlight = new InFlight();
     private boolean broken;
-    private @Nullable Runnable onDrained;
     private int errors;
     private boolean registering;
     private int registerStatus;
@@ -128,9 +125,7 @@ final class UringQueue implements RequestSource, ChannelRequest.Owner {
 
     @Override
     public void drain(Runnable drained) {
-        closed = true;
-        onDrained = drained;
-        checkDrained();
+        inFlight.drain(drained);
     }
 
     /** The last answers first. The kernel ends the requests that nobody took when the mount's files are closed. */
@@ -144,26 +139,22 @@ final class UringQueue implements RequestSource, ChannelRequest.Owner {
         rarelyUsed.close();
     }
 
-    private void checkDrained() {
-        Runnable drained = onDrained;
-        if (drained != null && inFlight == 0) {
-            onDrained = null;
-            drained.run();
-        }
-    }
-
     // --- polling
 
     /** One system call for the answers of the turn before and for what has come, none when there is neither. */
     @Override
     public int poll() {
         int work = broken ? 0 : ring.submit();
-        reactor.forgetWallClock();
         if (work < 0) {
             broken = true;
             disconnect(work);
         }
-        for (long cqe = closed ? 0 : ring.peekCompletion(); cqe != 0; cqe = closed ? 0 : ring.peekCompletion()) {
+        long cqe = nextCompletion();
+        if (cqe != 0) {
+            // What came may have been asked for after the answers of the turn before were seen.
+            reactor.forgetWallClock();
+        }
+        for (; cqe != 0; cqe = nextCompletion()) {
             int entry = (int) Memory.getLong(cqe + IO_URING_CQE_USER_DATA_OFFSET);
             int status = Memory.getInt(cqe + IO_URING_CQE_RES_OFFSET);
             ring.completionTaken();
@@ -179,9 +170,13 @@ final class UringQueue implements RequestSource, ChannelRequest.Owner {
         return work;
     }
 
+    private long nextCompletion() {
+        return inFlight.isClosed() ? 0 : ring.peekCompletion();
+    }
+
     @Override
     public boolean prepareToSleep() {
-        return closed || ring.enableEvents();
+        return inFlight.isClosed() || ring.enableEvents();
     }
 
     @Override
@@ -194,7 +189,7 @@ final class UringQueue implements RequestSource, ChannelRequest.Owner {
         if (!isUsual && errors++ < MAX_LOGGED_ERRORS) {
             LOG.error("{}: io_uring: {}; the mount ends", owner.describe(), Errno.name(status));
         }
-        closed = true;
+        inFlight.close();
         owner.onDisconnected();
     }
 
@@ -219,7 +214,7 @@ final class UringQueue implements RequestSource, ChannelRequest.Owner {
         request.replyCapacityBytes = FUSE_OUT_HEADER_SIZE + PAYLOAD_BYTES;
         int replyBytes = session.dispatch(request);
         if (replyBytes == FuseSession.PENDING) {
-            inFlight++;
+            inFlight.started();
         } else {
             reply(request, replyBytes);
         }
@@ -228,8 +223,7 @@ final class UringQueue implements RequestSource, ChannelRequest.Owner {
     @Override
     public void onReplied(ChannelRequest request, int replyBytes) {
         reply(request, replyBytes);
-        inFlight--;
-        checkDrained();
+        inFlight.ended();
     }
 
     /** Also where no reply is due: the kernel waits for its entry. */
