@@ -14,12 +14,11 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.util.function.IntSupplier;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Access control lists as users of a mount meet them; needs root. */
@@ -33,31 +32,20 @@ class AccessListsTest {
     @TempDir
     Path directory;
 
+    @RegisterExtension
+    final MountPoints points = new MountPoints();
+
     private Path mount;
     private Path second;
 
     @BeforeEach
     void makeMountPoints() throws IOException {
-        mount = Files.createDirectory(directory.toRealPath().resolve("mount"));
-        second = Files.createDirectory(directory.toRealPath().resolve("second"));
-        Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
-    }
-
-    @AfterEach
-    void clear() throws IOException, InterruptedException {
-        MountedTarget.detach(mount);
-        MountedTarget.detach(second);
+        mount = points.make(directory, "mount");
+        second = points.make(directory, "second");
     }
 
     private MountedTarget start(String... shares) throws IOException {
-        String[] options = new String[2 + 2 * shares.length];
-        options[0] = "--bdev";
-        options[1] = "file:" + directory.resolve("store") + ",size=64M";
-        for (int i = 0; i < shares.length; i++) {
-            options[2 + 2 * i] = "--share";
-            options[3 + 2 * i] = shares[i];
-        }
-        return MountedTarget.start(directory, options);
+        return MountedTarget.serve(directory, "file:" + directory.resolve("store") + ",size=64M", shares);
     }
 
     private static int set(Path path, String name, String acl) {

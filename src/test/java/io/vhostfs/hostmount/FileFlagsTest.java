@@ -12,11 +12,10 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermissions;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Inode flags, projects and set-ID bits on a mount, through the kernel; needs root. */
@@ -25,26 +24,19 @@ class FileFlagsTest {
     @TempDir
     Path directory;
 
+    @RegisterExtension
+    final MountPoints points = new MountPoints();
+
     private Path mount;
 
     @BeforeEach
     void makeMountPoint() throws IOException {
-        mount = Files.createDirectory(directory.toRealPath().resolve("mount"));
-        Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
-    }
-
-    @AfterEach
-    void clear() throws IOException, InterruptedException {
-        MountedTarget.detach(mount);
+        mount = points.make(directory, "mount");
     }
 
     private MountedTarget start(String more) throws IOException {
-        return MountedTarget.start(
-                directory,
-                "--bdev",
-                "file:" + directory.resolve("store") + ",size=64M",
-                "--share",
-                "tag=t,mount=" + mount + more);
+        return MountedTarget.serve(
+                directory, "file:" + directory.resolve("store") + ",size=64M", "tag=t,mount=" + mount + more);
     }
 
     private static int ioctl(Path path, int command, MemorySegment argument) {

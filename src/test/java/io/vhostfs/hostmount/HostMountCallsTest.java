@@ -17,16 +17,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.FileTime;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Arrays;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.Parameter;
 import org.junit.jupiter.params.ParameterizedClass;
@@ -47,31 +45,28 @@ class HostMountCallsTest {
     @TempDir
     Path directory;
 
+    @RegisterExtension
+    final MountPoints points = new MountPoints();
+
     private Path mount;
 
     @BeforeEach
     void makeMountPoint() throws IOException {
-        mount = Files.createDirectory(directory.toRealPath().resolve("mount"));
-        Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
-    }
-
-    @AfterAll
-    static void restoreTheKernelsParameter() throws IOException {
-        MountMode.restore();
-    }
-
-    @AfterEach
-    void clear() throws IOException, InterruptedException {
-        MountedTarget.detach(mount);
+        mount = points.make(directory, "mount");
     }
 
     private MountedTarget start() throws IOException {
-        return MountedTarget.start(
+        return MountedTarget.serve(
+                directory, "file:" + directory.resolve("store") + ",size=256M", "tag=t,mount=" + mount + mode.option());
+    }
+
+    /** Two mounts of the same files. */
+    private MountedTarget startShared(Path second) throws IOException {
+        return MountedTarget.serve(
                 directory,
-                "--bdev",
-                "file:" + directory.resolve("store") + ",size=256M",
-                "--share",
-                "tag=t,mount=" + mount + mode.option());
+                "malloc:64M",
+                "tag=t,mode=shared,mount=" + mount + mode.option(),
+                "tag=u,mode=shared,mount=" + second + mode.option());
     }
 
     private static int open(Path path, int flags) {
@@ -245,15 +240,8 @@ class HostMountCallsTest {
 
     @Test
     void locksAreThoseOfAllMounts() throws Exception {
-        Path second = Files.createDirectory(directory.toRealPath().resolve("second"));
-        try (MountedTarget target = MountedTarget.start(
-                directory,
-                "--bdev",
-                "malloc:64M",
-                "--share",
-                "tag=t,mode=shared,mount=" + mount + mode.option(),
-                "--share",
-                "tag=u,mode=shared,mount=" + second + mode.option())) {
+        Path second = points.make(directory, "second");
+        try (MountedTarget target = startShared(second)) {
             Path here = Files.createFile(mount.resolve("file"));
             Path there = second.resolve("file");
             try (FileChannel a = FileChannel.open(here, StandardOpenOption.READ, StandardOpenOption.WRITE);
@@ -294,15 +282,8 @@ class HostMountCallsTest {
 
     @Test
     void aDirectoryThatAnotherMountMovedIsRenamedOnceItWasLookedUp() throws Exception {
-        Path second = Files.createDirectory(directory.toRealPath().resolve("second"));
-        try (MountedTarget target = MountedTarget.start(
-                directory,
-                "--bdev",
-                "malloc:64M",
-                "--share",
-                "tag=t,mode=shared,mount=" + mount + mode.option(),
-                "--share",
-                "tag=u,mode=shared,mount=" + second + mode.option())) {
+        Path second = points.make(directory, "second");
+        try (MountedTarget target = startShared(second)) {
             Path moved = Files.createDirectories(mount.resolve("from/moved"));
             Path here = Files.createDirectory(mount.resolve("to")).resolve("moved");
             Path last = Files.createDirectory(mount.resolve("last")).resolve("moved");
@@ -319,7 +300,6 @@ class HostMountCallsTest {
             assertTrue(Files.isDirectory(second.resolve("last/moved")));
             assertEquals(0, target.stop());
         }
-        MountedTarget.detach(second);
     }
 
     @Test

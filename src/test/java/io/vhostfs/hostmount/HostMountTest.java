@@ -27,11 +27,10 @@ import java.util.TreeSet;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.Parameter;
 import org.junit.jupiter.params.ParameterizedClass;
@@ -48,24 +47,16 @@ class HostMountTest {
     @TempDir
     Path directory;
 
+    @RegisterExtension
+    final MountPoints points = new MountPoints();
+
     private Path mount;
     private String store;
 
     @BeforeEach
     void makeMountPoint() throws IOException {
-        mount = Files.createDirectory(directory.toRealPath().resolve("mount"));
+        mount = points.make(directory, "mount");
         store = "file:" + directory.resolve("store") + ",size=512M";
-    }
-
-    @AfterAll
-    static void restoreTheKernelsParameter() throws IOException {
-        MountMode.restore();
-    }
-
-    /** What a failed test left mounted would keep its directory from being removed. */
-    @AfterEach
-    void clear() throws IOException, InterruptedException {
-        MountedTarget.detach(mount);
     }
 
     private String share(String more) throws IOException {
@@ -73,7 +64,7 @@ class HostMountTest {
     }
 
     private MountedTarget start(String more) throws IOException {
-        return MountedTarget.start(directory, "--bdev", store, "--share", share(more));
+        return MountedTarget.serve(directory, store, share(more));
     }
 
     private static byte[] random(long seed, int bytes) {
@@ -223,15 +214,12 @@ class HostMountTest {
 
     @Test
     void twoMountsAndAGuestSeeEachOthersChanges() throws Exception {
-        Path second = Files.createDirectory(directory.toRealPath().resolve("second"));
+        Path second = points.make(directory, "second");
         Path socket = directory.resolve("s");
-        try (MountedTarget target = MountedTarget.start(
+        try (MountedTarget target = MountedTarget.serve(
                         directory,
-                        "--bdev",
                         store,
-                        "--share",
                         share(",socket=" + socket + ",queues=2"),
-                        "--share",
                         "tag=u,mode=shared,mount=" + second + mode.option());
                 FrontEnd frontEnd = FrontEnd.connect(socket, FrontEnd.Options.DEFAULT.withMemoryBytes(8 << 20))) {
             FuseClient guest = new FuseClient(frontEnd);

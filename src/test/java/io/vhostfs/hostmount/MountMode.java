@@ -8,7 +8,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * How requests of a mount come; tests of mounts run both ways.
  *
- * <p>The kernel's parameter for io_uring is set for the time of a test class. Where that cannot be done (an older kernel)
+ * <p>The kernel's parameter for io_uring is set for the time of a test. Where that cannot be done (an older kernel)
  * requests come by read(2) both times, and {@link #isPossible} says so.
  */
 enum MountMode {

@@ -56,6 +56,15 @@ public final class MountedTarget implements AutoCloseable {
         return target;
     }
 
+    /** The same for one device and some shares, without more options. */
+    static MountedTarget serve(Path directory, String device, String... shares) throws IOException {
+        List<String> options = new ArrayList<>(List.of("--bdev", device));
+        for (String share : shares) {
+            options.addAll(List.of("--share", share));
+        }
+        return start(directory, options.toArray(new String[0]));
+    }
+
     public String log() {
         try {
             return Files.readString(log);

@@ -8,10 +8,9 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -25,22 +24,14 @@ class PosixRulesTest {
     @TempDir
     Path directory;
 
+    @RegisterExtension
+    final MountPoints points = new MountPoints();
+
     private Path mount;
 
     @BeforeEach
     void makeMountPoint() throws IOException {
-        mount = Files.createDirectory(directory.toRealPath().resolve("mount"));
-        Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
-    }
-
-    @AfterEach
-    void clear() throws IOException, InterruptedException {
-        MountedTarget.detach(mount);
-    }
-
-    @AfterAll
-    static void restore() throws IOException {
-        MountMode.restore();
+        mount = points.make(directory, "mount");
     }
 
     @ParameterizedTest
@@ -55,7 +46,7 @@ class PosixRulesTest {
         }
         String store = "file:" + directory.resolve("store");
         String share = "tag=t,privileged=on,mode=" + mode + ",mount=" + mount + transport.option();
-        try (MountedTarget target = MountedTarget.start(directory, "--bdev", store + ",size=64M", "--share", share)) {
+        try (MountedTarget target = MountedTarget.serve(directory, store + ",size=64M", share)) {
             runAll(mount);
             assertEquals(0, target.stop());
         }

@@ -9,11 +9,10 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.Parameter;
 import org.junit.jupiter.params.ParameterizedClass;
@@ -44,24 +43,16 @@ class RandomFileTest {
     @TempDir
     Path directory;
 
+    @RegisterExtension
+    final MountPoints points = new MountPoints();
+
     private Path mount;
     private Path second;
 
     @BeforeEach
     void makeMountPoints() throws IOException {
-        mount = Files.createDirectory(directory.toRealPath().resolve("mount"));
-        second = Files.createDirectory(directory.toRealPath().resolve("second"));
-    }
-
-    @AfterAll
-    static void restoreTheKernelsParameter() throws IOException {
-        MountMode.restore();
-    }
-
-    @AfterEach
-    void clear() throws IOException, InterruptedException {
-        MountedTarget.detach(mount);
-        MountedTarget.detach(second);
+        mount = points.make(directory, "mount");
+        second = points.make(directory, "second");
     }
 
     private static void run(long seed, Path... directories) {
@@ -97,8 +88,8 @@ class RandomFileTest {
             return;
         }
         String store = "file:" + directory.resolve("store");
-        try (MountedTarget target = MountedTarget.start(
-                directory, "--bdev", store + ",size=64M", "--share", "tag=t,mount=" + mount + mode.option() + option)) {
+        try (MountedTarget target =
+                MountedTarget.serve(directory, store + ",size=64M", "tag=t,mount=" + mount + mode.option() + option)) {
             run(SEED, mount);
             assertEquals(0, target.stop());
         }

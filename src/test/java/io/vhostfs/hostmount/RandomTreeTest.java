@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -12,10 +11,9 @@ import java.util.Map;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Threads that change one tree by its mounts at once, what all mounts and fsck say of it then; needs root. */
@@ -32,22 +30,13 @@ class RandomTreeTest {
     @TempDir
     Path directory;
 
+    @RegisterExtension
+    final MountPoints points = new MountPoints();
+
     private final List<Path> mounts = new ArrayList<>();
 
-    @AfterAll
-    static void restoreTheKernelsParameter() throws IOException {
-        MountMode.restore();
-    }
-
-    @AfterEach
-    void clear() throws IOException, InterruptedException {
-        for (Path mount : mounts) {
-            MountedTarget.detach(mount);
-        }
-    }
-
     private Path mountPoint() throws IOException {
-        mounts.add(Files.createDirectory(directory.toRealPath().resolve("mount" + mounts.size())));
+        mounts.add(points.make(directory, "mount" + mounts.size()));
         return mounts.getLast();
     }
 

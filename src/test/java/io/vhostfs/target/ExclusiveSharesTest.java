@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.*;
 import io.vhostfs.frontend.FuseClient;
 import io.vhostfs.os.Errno;
 import java.nio.file.Path;
-import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -17,22 +16,10 @@ class ExclusiveSharesTest {
     @TempDir
     Path directory;
 
-    private String share(String tag, String more) {
-        return "tag=" + tag + ",socket=" + directory.resolve(tag + ".sock") + more;
-    }
-
-    private Target start(String... shares) throws Exception {
-        return Target.start(config(List.of("file:" + directory.resolve("store") + ",size=64M"), shares));
-    }
-
-    private Guest mount(String tag) throws Exception {
-        return Guest.mount(directory.resolve(tag + ".sock"));
-    }
-
     @Test
     void aFileWithNamesInTwoExclusiveSharesIsOnesAlone() throws Exception {
-        try (Target target = start(share("all", ""));
-                Guest all = mount("all")) {
+        try (Target target = start(store(directory), share(directory, "all", ""));
+                Guest all = Guest.mount(socket(directory, "all"))) {
             assertNotNull(target);
             long a = all.fuse.mkdir(FuseClient.ROOT, "a", 0755).nodeid();
             long b = all.fuse.mkdir(FuseClient.ROOT, "b", 0755).nodeid();
@@ -40,10 +27,11 @@ class ExclusiveSharesTest {
             all.fuse.link(file, b, "both");
             makeFile(all.fuse, b, "mine", new byte[100]);
         }
-        try (Target target = start(share("a", ",root=/a"), share("b", ",root=/b"));
-                Guest b = mount("b")) {
+        try (Target target =
+                        start(store(directory), share(directory, "a", ",root=/a"), share(directory, "b", ",root=/b"));
+                Guest b = Guest.mount(socket(directory, "b"))) {
             assertNotNull(target);
-            try (Guest a = mount("a")) {
+            try (Guest a = Guest.mount(socket(directory, "a"))) {
                 a.fuse.lookup(FuseClient.ROOT, "both");
                 assertErrno(Errno.EBUSY, () -> b.fuse.lookup(FuseClient.ROOT, "both"));
                 assertErrno(Errno.EBUSY, () -> b.fuse.create(FuseClient.ROOT, "both", O_RDWR, S_IFREG | 0644));

@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.*;
 import io.vhostfs.frontend.FuseClient;
 import io.vhostfs.os.Errno;
 import java.nio.file.Path;
-import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -16,30 +15,20 @@ class QuotaShareTest {
     @TempDir
     Path directory;
 
-    private String share(String tag, String more) {
-        return "tag=" + tag + ",socket=" + directory.resolve(tag + ".sock") + ",mode=shared" + more;
-    }
-
-    private Target start(String... shares) throws Exception {
-        String device = "file:" + directory.resolve("store") + ",size=64M";
-        return Target.start(config(List.of(device), shares));
-    }
-
-    private Guest mount(String tag) throws Exception {
-        return Guest.mount(directory.resolve(tag + ".sock"));
-    }
-
     @Test
     void aGuestSeesItsQuotaAndMeetsItUntilItIsTakenAway() throws Exception {
-        try (Target target = start(share("all", ""));
-                Guest all = mount("all")) {
+        try (Target target = start(store(directory), share(directory, "all", ",mode=shared"));
+                Guest all = Guest.mount(socket(directory, "all"))) {
             assertNotNull(target);
             long tenant = all.fuse.mkdir(FuseClient.ROOT, "tenant", 0755).nodeid();
             makeFile(all.fuse, tenant, "before", new byte[1 << 20]);
         }
-        try (Target target = start(share("all", ""), share("t", ",root=/tenant,quota=4M,inodes=4"));
-                Guest all = mount("all");
-                Guest guest = mount("t")) {
+        try (Target target = start(
+                        store(directory),
+                        share(directory, "all", ",mode=shared"),
+                        share(directory, "t", ",mode=shared,root=/tenant,quota=4M,inodes=4"));
+                Guest all = Guest.mount(socket(directory, "all"));
+                Guest guest = Guest.mount(socket(directory, "t"))) {
             assertNotNull(target);
             FuseClient.Statfs quota = guest.fuse.statfs();
             assertEquals(4 << 20, quota.blocks() * quota.bsize());
@@ -59,8 +48,9 @@ class QuotaShareTest {
             assertErrno(Errno.EXDEV, () -> all.fuse.link(outside, tenant, "inside"));
             assertErrno(Errno.EXDEV, () -> all.fuse.rename(FuseClient.ROOT, "outside", tenant, "inside", 0));
         }
-        try (Target target = start(share("t", ",root=/tenant,quota=none,inodes=none"));
-                Guest guest = mount("t")) {
+        try (Target target = start(
+                        store(directory), share(directory, "t", ",mode=shared,root=/tenant,quota=none,inodes=none"));
+                Guest guest = Guest.mount(socket(directory, "t"))) {
             assertNotNull(target);
             assertEquals((64 << 20) / 4096, guest.fuse.statfs().blocks());
             guest.fuse.mkdir(FuseClient.ROOT, "e", 0755);

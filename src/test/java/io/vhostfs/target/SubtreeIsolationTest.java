@@ -43,15 +43,17 @@ class SubtreeIsolationTest {
 
     @BeforeEach
     void start() throws Exception {
-        String device = "file:" + directory.resolve("store") + ",size=64M";
-        try (Target first = Target.start(config(List.of(device), share("all", "")));
-                Guest maker = Guest.mount(directory.resolve("all.sock"))) {
+        try (Target first = Target.start(config(List.of(store(directory)), share(directory, "all", ",mode=shared")));
+                Guest maker = Guest.mount(socket(directory, "all"))) {
             assertNotNull(first);
             maker.fuse.mkdir(FuseClient.ROOT, "jail", 0755);
         }
-        target = Target.start(config(List.of(device), share("all", ""), share("jail", ",root=/jail")));
-        host = Guest.mount(directory.resolve("all.sock"));
-        guest = Guest.mount(directory.resolve("jail.sock"));
+        target = Target.start(config(
+                List.of(store(directory)),
+                share(directory, "all", ",mode=shared"),
+                share(directory, "jail", ",mode=shared,root=/jail")));
+        host = Guest.mount(socket(directory, "all"));
+        guest = Guest.mount(socket(directory, "jail"));
         jail = host.fuse.lookup(FuseClient.ROOT, "jail").nodeid();
         outside = host.fuse.mkdir(FuseClient.ROOT, "outside", 0777).nodeid();
         secret = makeFile(host.fuse, outside, "secret", "secret".getBytes(StandardCharsets.UTF_8));
@@ -66,10 +68,6 @@ class SubtreeIsolationTest {
         guest.close();
         host.close();
         target.close();
-    }
-
-    private String share(String tag, String more) {
-        return "tag=" + tag + ",socket=" + directory.resolve(tag + ".sock") + ",mode=shared" + more;
     }
 
     /** Sends an operation on a node with arguments that start with these numbers and end with these names. */

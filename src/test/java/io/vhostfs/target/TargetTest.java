@@ -38,22 +38,10 @@ class TargetTest {
     @TempDir
     Path directory;
 
-    private Path socket(String tag) {
-        return directory.resolve(tag + ".sock");
-    }
-
-    private String share(String tag, String more) {
-        return "tag=" + tag + ",socket=" + socket(tag) + more;
-    }
-
-    private Target start(String device, String... shares) throws IOException, InterruptedException {
-        return Target.start(config(List.of(device), shares));
-    }
-
     @Test
     void dataAndNamesFollowTheRequestsOfAGuest() throws Exception {
-        try (Target target = start("malloc:64M", share("t", ""));
-                Guest guest = Guest.mount(socket("t"))) {
+        try (Target target = start("malloc:64M", share(directory, "t", ""));
+                Guest guest = Guest.mount(socket(directory, "t"))) {
             assertNotNull(target);
             FuseClient fuse = guest.fuse;
             FuseClient.Entry dir = fuse.mkdir(FuseClient.ROOT, "dir", 0755);
@@ -113,8 +101,8 @@ class TargetTest {
 
     @Test
     void aDirectoryOfManyEntriesIsListedWholeWhileItChanges() throws Exception {
-        try (Target target = start("malloc:64M", share("t", ""));
-                Guest guest = Guest.mount(socket("t"))) {
+        try (Target target = start("malloc:64M", share(directory, "t", ""));
+                Guest guest = Guest.mount(socket(directory, "t"))) {
             assertNotNull(target);
             FuseClient fuse = guest.fuse;
             Set<String> expected = new TreeSet<>();
@@ -142,9 +130,12 @@ class TargetTest {
 
     @Test
     void guestsExcludeEachOtherByLocksAndOneThatWaitsCanBeStopped() throws Exception {
-        try (Target target = start("malloc:64M", share("one", ",mode=shared"), share("two", ",mode=shared"));
-                Guest one = Guest.mount(socket("one"));
-                Guest two = Guest.mount(socket("two"))) {
+        try (Target target = start(
+                        "malloc:64M",
+                        share(directory, "one", ",mode=shared"),
+                        share(directory, "two", ",mode=shared"));
+                Guest one = Guest.mount(socket(directory, "one"));
+                Guest two = Guest.mount(socket(directory, "two"))) {
             assertNotNull(target);
             makeFile(one.fuse, FuseClient.ROOT, "file", new byte[10]);
             long nodeid = one.fuse.lookup(FuseClient.ROOT, "file").nodeid();
@@ -172,8 +163,8 @@ class TargetTest {
     void whatWasWrittenIsThereAfterARestart() throws Exception {
         String device = "file:" + directory.resolve("store") + ",size=64M";
         byte[] data = random(4, 700_000);
-        try (Target target = start(device, share("t", ""));
-                Guest guest = Guest.mount(socket("t"))) {
+        try (Target target = start(device, share(directory, "t", ""));
+                Guest guest = Guest.mount(socket(directory, "t"))) {
             assertNotNull(target);
             long dir = guest.fuse.mkdir(FuseClient.ROOT, "dir", 0755).nodeid();
             makeFile(guest.fuse, dir, "big", data);
@@ -183,10 +174,10 @@ class TargetTest {
             guest.fuse.write(orphan.nodeid(), orphan.fh(), 0, data);
             guest.fuse.unlink(dir, "orphan");
         }
-        assertFalse(Files.exists(socket("t")), "the socket goes with its target");
+        assertFalse(Files.exists(socket(directory, "t")), "the socket goes with its target");
         for (int restart = 0; restart < 2; restart++) {
-            try (Target target = start(device, share("t", ""));
-                    Guest guest = Guest.mount(socket("t"))) {
+            try (Target target = start(device, share(directory, "t", ""));
+                    Guest guest = Guest.mount(socket(directory, "t"))) {
                 assertNotNull(target);
                 long dir = guest.fuse.lookup(FuseClient.ROOT, "dir").nodeid();
                 assertEquals(Set.of("big", "small"), names(guest.fuse, dir));
@@ -200,15 +191,18 @@ class TargetTest {
     @Test
     void aShareOfADirectoryShowsNothingElse() throws Exception {
         String device = "file:" + directory.resolve("store") + ",size=64M";
-        try (Target target = start(device, share("all", ""));
-                Guest guest = Guest.mount(socket("all"))) {
+        try (Target target = start(device, share(directory, "all", ""));
+                Guest guest = Guest.mount(socket(directory, "all"))) {
             assertNotNull(target);
             long sub = guest.fuse.mkdir(FuseClient.ROOT, "sub", 0755).nodeid();
             guest.fuse.mkdir(sub, "below", 0755);
         }
-        try (Target target = start(device, share("all", ",mode=shared"), share("part", ",mode=shared,root=/sub"));
-                Guest all = Guest.mount(socket("all"));
-                Guest part = Guest.mount(socket("part"))) {
+        try (Target target = start(
+                        device,
+                        share(directory, "all", ",mode=shared"),
+                        share(directory, "part", ",mode=shared,root=/sub"));
+                Guest all = Guest.mount(socket(directory, "all"));
+                Guest part = Guest.mount(socket(directory, "part"))) {
             assertNotNull(target);
             long outside = makeFile(all.fuse, FuseClient.ROOT, "secret", random(5, 5_000));
             long sub = all.fuse.lookup(FuseClient.ROOT, "sub").nodeid();
@@ -241,13 +235,13 @@ class TargetTest {
     void sharesOfOneStoreSeeEachOtherAndThoseOfAnotherDoNot() throws Exception {
         TargetConfig config = config(
                 List.of("a=malloc:32M", "b=malloc:32M"),
-                share("one", ",bdev=a,mode=shared"),
-                share("two", ",bdev=a,mode=shared"),
-                share("other", ",bdev=b"));
+                share(directory, "one", ",bdev=a,mode=shared"),
+                share(directory, "two", ",bdev=a,mode=shared"),
+                share(directory, "other", ",bdev=b"));
         try (Target target = Target.start(config);
-                Guest one = Guest.mount(socket("one"));
-                Guest two = Guest.mount(socket("two"));
-                Guest other = Guest.mount(socket("other"))) {
+                Guest one = Guest.mount(socket(directory, "one"));
+                Guest two = Guest.mount(socket(directory, "two"));
+                Guest other = Guest.mount(socket(directory, "other"))) {
             assertNotNull(target);
             byte[] data = random(7, 300_000);
             long nodeid = makeFile(one.fuse, FuseClient.ROOT, "file", data);
@@ -270,16 +264,16 @@ class TargetTest {
 
     @Test
     void aNewFrontEndStartsAfreshWhereAnotherWas() throws Exception {
-        try (Target target = start("malloc:64M", share("t", ""))) {
+        try (Target target = start("malloc:64M", share(directory, "t", ""))) {
             assertNotNull(target);
             byte[] data = random(8, 100_000);
             long nodeid;
             long fh;
-            try (Guest first = Guest.mount(socket("t"))) {
+            try (Guest first = Guest.mount(socket(directory, "t"))) {
                 nodeid = makeFile(first.fuse, FuseClient.ROOT, "file", data);
                 fh = first.fuse.open(nodeid, O_RDWR).fh();
             }
-            try (FrontEnd frontEnd = FrontEnd.connect(socket("t"), Guest.OPTIONS)) {
+            try (FrontEnd frontEnd = FrontEnd.connect(socket(directory, "t"), Guest.OPTIONS)) {
                 FuseClient fuse = new FuseClient(frontEnd);
                 assertErrno(Errno.EIO, () -> fuse.getattr(FuseClient.ROOT));
                 fuse.init();
@@ -294,14 +288,14 @@ class TargetTest {
     @Test
     void aFrontEndThatGoesWithRequestsInFlightLeavesTheSocketToTheNext() throws Exception {
         String device = "file:" + directory.resolve("store") + ",size=64M";
-        try (Target target = start(device, share("t", ""))) {
+        try (Target target = start(device, share(directory, "t", ""))) {
             assertNotNull(target);
             byte[] data = random(9, 64 << 10);
-            try (Guest guest = Guest.mount(socket("t"))) {
+            try (Guest guest = Guest.mount(socket(directory, "t"))) {
                 makeFile(guest.fuse, FuseClient.ROOT, "file", data);
             }
             for (int round = 0; round < 20; round++) {
-                try (Guest guest = Guest.mount(socket("t"))) {
+                try (Guest guest = Guest.mount(socket(directory, "t"))) {
                     long nodeid = guest.fuse.lookup(FuseClient.ROOT, "file").nodeid();
                     long fh = guest.fuse.open(nodeid, O_RDWR).fh();
                     RawQueue raw = new RawQueue(guest.frontEnd, FrontEnd.REQUEST_QUEUE);
@@ -316,7 +310,7 @@ class TargetTest {
                     raw.send(raw.message(FUSE_WRITE, nodeid, body), 16 + 8);
                 }
             }
-            try (Guest guest = Guest.mount(socket("t"))) {
+            try (Guest guest = Guest.mount(socket(directory, "t"))) {
                 assertArrayEquals(data, readFile(guest.fuse, FuseClient.ROOT, "file"));
             }
         }
@@ -324,8 +318,8 @@ class TargetTest {
 
     @Test
     void aResetDeviceWorksAgainOnTheSameConnection() throws Exception {
-        try (Target target = start("malloc:64M", share("t", ""));
-                Guest guest = Guest.mount(socket("t"))) {
+        try (Target target = start("malloc:64M", share(directory, "t", ""));
+                Guest guest = Guest.mount(socket(directory, "t"))) {
             assertNotNull(target);
             FuseClient fuse = guest.fuse;
             byte[] data = random(10, 100_000);
@@ -346,8 +340,8 @@ class TargetTest {
 
     @Test
     void aSecondInitForgetsTheFirstMount() throws Exception {
-        try (Target target = start("malloc:64M", share("t", ""));
-                Guest guest = Guest.mount(socket("t"))) {
+        try (Target target = start("malloc:64M", share(directory, "t", ""));
+                Guest guest = Guest.mount(socket(directory, "t"))) {
             assertNotNull(target);
             long nodeid = makeFile(guest.fuse, FuseClient.ROOT, "file", new byte[100]);
             guest.fuse.init();
@@ -364,9 +358,9 @@ class TargetTest {
         int[] cores = CoreMask.allowed().cores();
         String mask =
                 Arrays.stream(cores).limit(2).mapToObj(Integer::toString).collect(Collectors.joining(",", "[", "]"));
-        TargetConfig config = config(mask, List.of("malloc:64M"), share("t", ",queues=2"));
+        TargetConfig config = config(mask, List.of("malloc:64M"), share(directory, "t", ",queues=2"));
         try (Target target = Target.start(config);
-                Guest guest = Guest.mount(socket("t"), Guest.OPTIONS.withRequestQueues(2));
+                Guest guest = Guest.mount(socket(directory, "t"), Guest.OPTIONS.withRequestQueues(2));
                 ExecutorService threads = Executors.newFixedThreadPool(2)) {
             assertNotNull(target);
             FuseClient.Handle file = guest.fuse.create(FuseClient.ROOT, "file", O_RDWR, S_IFREG | 0644);
@@ -483,32 +477,39 @@ class TargetTest {
     @Test
     void aStartThatFailsNamesTheCauseAndLeavesNothingOpen() throws Exception {
         String device = "file:" + directory.resolve("store") + ",size=64M";
-        start(device, share("t", "")).close();
+        start(device, share(directory, "t", "")).close();
         Files.writeString(directory.resolve("no-socket"), "text");
         Set<String> before = open();
-        try (Target target = start("malloc:32M", share("taken", ""))) {
+        try (Target target = start("malloc:32M", share(directory, "taken", ""))) {
             assertNotNull(target);
             assertFails(
                     IOException.class,
                     "taken.sock",
                     device,
-                    share("t", ",mode=shared"),
-                    share("taken", ",mode=shared"));
+                    share(directory, "t", ",mode=shared"),
+                    share(directory, "taken", ",mode=shared"));
         }
         assertFails(
                 ConfigException.class,
                 "root=/none",
                 device,
-                share("t", ",mode=shared"),
-                share("u", ",mode=shared,root=/none"));
+                share(directory, "t", ",mode=shared"),
+                share(directory, "u", ",mode=shared,root=/none"));
         assertFails(IOException.class, "no-socket", device, "tag=t,socket=" + directory.resolve("no-socket"));
         assertFails(IOException.class, "nowhere", device, "tag=t,socket=" + directory.resolve("nowhere/t.sock"));
         assertFails(
-                BlockDeviceException.class, "nowhere", "file:" + directory.resolve("nowhere/store"), share("t", ""));
-        assertFails(RuntimeException.class, "no-socket", "file:" + directory.resolve("no-socket"), share("t", ""));
+                BlockDeviceException.class,
+                "nowhere",
+                "file:" + directory.resolve("nowhere/store"),
+                share(directory, "t", ""));
+        assertFails(
+                RuntimeException.class,
+                "no-socket",
+                "file:" + directory.resolve("no-socket"),
+                share(directory, "t", ""));
         assertEquals(before, open());
-        try (Target target = start(device, share("t", ""));
-                Guest guest = Guest.mount(socket("t"))) {
+        try (Target target = start(device, share(directory, "t", ""));
+                Guest guest = Guest.mount(socket(directory, "t"))) {
             assertNotNull(target);
             assertEquals(Set.of(), names(guest.fuse, FuseClient.ROOT));
         }
@@ -517,7 +518,7 @@ class TargetTest {
     private void assertFails(Class<? extends Exception> kind, String named, String device, String... shares) {
         Exception e = assertThrows(kind, () -> start(device, shares));
         assertTrue(String.valueOf(e.getMessage()).contains(named), () -> "the message names no " + named + ": " + e);
-        assertFalse(Files.exists(socket("t")), "a socket is left");
+        assertFalse(Files.exists(socket(directory, "t")), "a socket is left");
     }
 
     /** What this process has open but for jars, and the threads that targets have. */
@@ -546,10 +547,10 @@ class TargetTest {
     @Test
     void anIdleTargetWithAConnectedGuestCostsNextToNothing() throws Exception {
         long begin = System.nanoTime();
-        try (Target target = start("malloc:64M", share("t", ""))) {
+        try (Target target = start("malloc:64M", share(directory, "t", ""))) {
             assertNotNull(target);
             System.out.printf("start to socket ready: %d ms%n", (System.nanoTime() - begin) / 1_000_000);
-            try (Guest guest = Guest.mount(socket("t"))) {
+            try (Guest guest = Guest.mount(socket(directory, "t"))) {
                 makeFile(guest.fuse, FuseClient.ROOT, "file", random(1, 100_000));
                 long reactor = Thread.getAllStackTraces().keySet().stream()
                         .filter(t -> t.getName().equals("reactor"))
@@ -573,8 +574,8 @@ class TargetTest {
 
     @Test
     void aFullStoreLosesNothingAndTakesDeletes() throws Exception {
-        try (Target target = start("malloc:8M", share("t", ""));
-                Guest guest = Guest.mount(socket("t"))) {
+        try (Target target = start("malloc:8M", share(directory, "t", ""));
+                Guest guest = Guest.mount(socket(directory, "t"))) {
             assertNotNull(target);
             FuseClient.Handle file = guest.fuse.create(FuseClient.ROOT, "f", O_RDWR, S_IFREG | 0644);
             FuseErrnoException full = assertThrows(FuseErrnoException.class, () -> {

@@ -8,6 +8,7 @@ import io.vhostfs.os.Errno;
 import io.vhostfs.os.LibcConstants;
 import io.vhostfs.reactor.IdlePolicy;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -43,6 +44,25 @@ final class TestTargets {
                 devices.stream().map(DeviceConfig::parse).toList(),
                 List.of(shares).stream().map(ShareConfig::parse).toList(),
                 true);
+    }
+
+    /** A target with one device. */
+    static Target start(String device, String... shares) throws IOException, InterruptedException {
+        return Target.start(config(List.of(device), shares));
+    }
+
+    /** A small store in a file of a directory. */
+    static String store(Path directory) {
+        return "file:" + directory.resolve("store") + ",size=64M";
+    }
+
+    /** A share that listens at {@link #socket}, with more options. */
+    static String share(Path directory, String tag, String more) {
+        return "tag=" + tag + ",socket=" + socket(directory, tag) + more;
+    }
+
+    static Path socket(Path directory, String tag) {
+        return directory.resolve(tag + ".sock");
     }
 
     static void assertErrno(int errno, Call call) {
