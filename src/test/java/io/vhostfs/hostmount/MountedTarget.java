@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 
@@ -139,11 +140,18 @@ public final class MountedTarget implements AutoCloseable {
 
     /** Runs a program to its end; what it said, when its exit code is the one expected. */
     static String run(int exitCode, Path directory, String... command) throws IOException, InterruptedException {
-        Process process = new ProcessBuilder(command)
+        return run(exitCode, directory, Map.of(), command);
+    }
+
+    /** The same with some more variables in its environment. */
+    static String run(int exitCode, Path directory, Map<String, String> environment, String... command)
+            throws IOException, InterruptedException {
+        ProcessBuilder builder = new ProcessBuilder(command)
                 .directory(directory.toFile())
                 .redirectErrorStream(true)
-                .redirectInput(new java.io.File("/dev/null"))
-                .start();
+                .redirectInput(new java.io.File("/dev/null"));
+        builder.environment().putAll(environment);
+        Process process = builder.start();
         String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertEquals(exitCode, process.waitFor(), () -> List.of(command) + ":\n" + said);
         return said;
