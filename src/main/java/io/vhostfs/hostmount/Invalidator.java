@@ -10,6 +10,8 @@ import io.vhostfs.os.LibcConstants;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntSupplier;
@@ -17,18 +19,25 @@ import org.jctools.queues.varhandle.MpmcVarHandleArrayQueue;
 import org.jctools.queues.varhandle.MpscVarHandleArrayQueue;
 
 /**
- * Tells the kernel to drop what it has cached of files that other clients change.
+ * Has the kernel drop what it has cached of files that other clients change.
  *
  * <p>Invariant: of every change that was heard of the kernel learns, unless the queue was full; then it is told that every
  * name may be stale. On a thread of its own: the kernel waits in a notification for pages and directories that requests have
  * locked which only a reactor can answer. Changes are heard of on any reactor, without waiting and without garbage.
  *
- * <p>Of data the kernel is told only when it has not asked for the file's attributes since the change: when it asks, it sees
- * another time or size, and drops the pages by itself. A notification makes it throw away the attributes that it is just
- * asking for (it compares {@code attr_version}), so that a lseek(2) or read(2) would go by those before, though there was
- * another change meanwhile. Attributes alone are not told: they are asked for at each use.
+ * <p>A kernel that asks for the attributes of a file sees another time or size, and drops the pages by itself. So it is made
+ * to ask when it has not done so since the change, as for files that are used by maps only, and told of the change only where
+ * that cannot be: a notification makes it throw away the attributes that it is just asking for (it compares {@code
+ * attr_version}), so that a lseek(2) or read(2) goes by those before the change. Attributes alone are not told: they are asked
+ * for at each use.
  */
 final class Invalidator implements ChangeFeed.Listener {
+    /** Has the kernel ask for attributes. */
+    interface Asker {
+        /** Waits for the answers; whether that could be done at all. */
+        boolean ask(List<Long> nodeids) throws InterruptedException;
+    }
+
     /** Changes that wait to be told: what a guest does in the time of some notifications. */
     private static final int CAPACITY = 1024;
 
@@ -49,6 +58,9 @@ final class Invalidator implements ChangeFeed.Listener {
     /** How long a file is left alone, and nobody asks: who uses a file by maps only sees its changes after this. */
     static final long UNSEEN_NS = 1_000_000_000;
 
+    /** How often files that were left alone are looked for: who is made to ask costs a thread. */
+    private static final long LOOK_NS = 100_000_000;
+
     private static final class Change {
         final long name;
         long nodeid;
@@ -62,6 +74,7 @@ final class Invalidator implements ChangeFeed.Listener {
 
     private final IntSupplier minorVersion;
     private final int fd;
+    private final Asker asker;
     private final Thread thread;
 
     /** Keeps the names' memory and the message's alive. */
@@ -74,6 +87,8 @@ final class Invalidator implements ChangeFeed.Listener {
     private final AtomicLongArray changedNs = new AtomicLongArray(MARKS);
     private final AtomicLongArray seenNs = new AtomicLongArray(MARKS);
     private final ArrayDeque<Change> waiting = new ArrayDeque<>(CAPACITY);
+    private final List<Long> unseen = new ArrayList<>(CAPACITY);
+    private long nextLookNs = System.nanoTime();
     private volatile boolean lost;
     private volatile boolean parked;
     private volatile boolean stopping;
@@ -84,7 +99,8 @@ final class Invalidator implements ChangeFeed.Listener {
      * @param minorVersion the protocol version agreed on
      * @param fd a channel of the mount
      */
-    Invalidator(String name, IntSupplier minorVersion, int fd) {
+    Invalidator(String name, IntSupplier minorVersion, int fd, Asker asker) {
+        this.asker = asker;
         this.minorVersion = minorVersion;
         this.fd = fd;
         for (int i = 0; i < CAPACITY; i++) {
@@ -161,24 +177,43 @@ final class Invalidator implements ChangeFeed.Listener {
     // --- on the thread
 
     private void run() {
-        while (!stopping) {
-            Change change = queue.poll();
-            if (change != null && change.nameLength != 0) {
-                tellNameGone(change);
-                free.offer(change);
-            } else if (change != null) {
-                waiting.add(change);
-            } else if (lost) {
-                lost = false;
-                tellLoss();
-            } else {
-                park(tellUnseen());
+        try {
+            while (!stopping) {
+                Change change = queue.poll();
+                if (change != null && change.nameLength != 0) {
+                    tellNameGone(change);
+                    free.offer(change);
+                } else if (change != null) {
+                    waiting.add(change);
+                } else if (lost) {
+                    lost = false;
+                    tellLoss();
+                } else {
+                    park(lookForUnseen());
+                }
             }
+        } catch (InterruptedException e) {
+            throw new IllegalStateException("nobody interrupts " + thread.getName(), e);
         }
     }
 
-    /** Tells of the files left alone that nobody has asked for; nanoseconds until the next may be, 0: none waits. */
-    private long tellUnseen() {
+    /** Makes known the changes that nobody has asked for; nanoseconds until there may be more, 0: none waits. */
+    private long lookForUnseen() throws InterruptedException {
+        long earlyNs = nextLookNs - System.nanoTime();
+        if (earlyNs > 0 && !waiting.isEmpty()) {
+            return earlyNs;
+        }
+        long shortestNs = takeUnseen();
+        if (!unseen.isEmpty() && !asker.ask(unseen)) {
+            unseen.forEach(this::tellData);
+        }
+        unseen.clear();
+        nextLookNs = System.nanoTime() + LOOK_NS;
+        return shortestNs == 0 ? 0 : Math.max(shortestNs, LOOK_NS);
+    }
+
+    /** Those of files that are left alone by now; nanoseconds until the next may be, 0: none waits. */
+    private long takeUnseen() {
         long shortestNs = 0;
         for (int i = waiting.size(); i > 0; i--) {
             Change change = waiting.remove();
@@ -194,7 +229,7 @@ final class Invalidator implements ChangeFeed.Listener {
                 continue;
             }
             if (!isMarked || seenNs.get(index) - changed < SEEN_NS) {
-                tellData(change);
+                unseen.add(change.nodeid);
             }
             free.offer(change);
         }
@@ -213,9 +248,9 @@ final class Invalidator implements ChangeFeed.Listener {
         parked = false;
     }
 
-    private void tellData(Change change) {
+    private void tellData(long nodeid) {
         long body = message + FUSE_OUT_HEADER_SIZE;
-        Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_INO_OFFSET, change.nodeid);
+        Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_INO_OFFSET, nodeid);
         Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_OFF_OFFSET, 0);
         Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_LEN_OFFSET, 0);
         send(FUSE_NOTIFY_INVAL_INODE, FUSE_NOTIFY_INVAL_INODE_OUT_SIZE);
