@@ -12,7 +12,6 @@ import io.vhostfs.reactor.ReactorTimer;
 import java.util.UUID;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
-import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -80,11 +79,6 @@ public final class BlobStore {
     /** Ranges, and four short counters, that a group may log without having announced them. */
     private static final int GROUP_SLACK_BYTES = 32 * RANGE_LOG_BYTES + 4 * logBytes(64);
 
-    private static final int MAX_UNEXPECTED_REPORTS = 64;
-
-    /** A damaged node is read again and again; the log need not say so for ever. */
-    private static final int MAX_DAMAGE_REPORTS = 1000;
-
     private static final int SPINS_BEFORE_PAUSE = 1000;
     private static final long PAUSE_NS = 20_000;
 
@@ -124,6 +118,7 @@ public final class BlobStore {
     private final Flusher flusher;
     private final Checkpoint checkpoint;
     private final Discarder discarder;
+    private final StoreGrowth growth;
     private final IoEpochs ioEpochs;
     private final Node nodes;
     private final Crc32c crc32c = new Crc32c();
@@ -161,29 +156,12 @@ public final class BlobStore {
     private final ParkedList frameWaiters = new ParkedList();
     private final ParkedList logWaiters = new ParkedList();
     private final ParkedList checkpointWaiters = new ParkedList();
-    private final CommitQueue commits = new CommitQueue();
-    private final CommitQueue flushes = new CommitQueue();
-    private boolean commitDue;
+    private final Commits commits;
     private boolean tickScheduled;
     private long lastCheckpointNs;
 
-    private Consumer<String> onDamage = text -> {};
-    /** Other reactors look at it before they overwrite data. */
-    private volatile int failure;
-
-    private String failureText = "";
-
-    /** After {@link #failDamaged}: what ended before still becomes durable. */
-    private boolean draining;
-
-    private int unexpectedErrors;
-    private @Nullable RuntimeException unexpected;
-    private long damagedReads;
-    private String damageText = "";
+    private final StoreHealth health;
     private String tornRecordText = "";
-
-    private @Nullable Growth growth;
-    private @Nullable CommitWaiter growthWaiter;
 
     private @Nullable CommitWaiter closing;
     private boolean closed;
@@ -193,6 +171,7 @@ public final class BlobStore {
         this.device = device;
         this.superblock = superblock;
         this.options = options;
+        health = new StoreHealth(device.name(), this::endChanges);
         reactor = openingReactor;
         memory = new StoreMemory(Log.memoryBytes(superblock.logBlocks()) + (1 << 18));
         UUID uuid = superblock.uuid();
@@ -204,8 +183,10 @@ public final class BlobStore {
         boolean volatileCache = device.hasVolatileCache();
         flusher = new Flusher(this, ioEpochs, volatileCache);
         log = new Log(this, flusher, crc32c, superblock, volatileCache, memory);
+        commits = new Commits(log, flusher, health);
         checkpoint = new Checkpoint(this, tree, cache, nodes, space, flusher, crc32c, uuid, memory);
         discarder = new Discarder(this, space, device.name());
+        growth = new StoreGrowth(device, space, checkpoint, health);
         int frames = cache.frames();
         frameMargin = Math.min(64, frames / 16);
         frameTarget = 2 * frameMargin;
@@ -337,7 +318,7 @@ public final class BlobStore {
     }
 
     private int prepare(long k0, long k1, int valueBytes, int reserveUse) {
-        if (failure != 0 || options.readOnly()) {
+        if (health.hasFailed() || options.readOnly()) {
             return -Errno.EROFS;
         }
         int before = tree.preparedNodes();
@@ -399,7 +380,7 @@ public final class BlobStore {
      * Opens an atomic group of changes of at most {@code logBytes} log bytes: OK, NOT_RESIDENT (no log room now), -EROFS.
      */
     public int begin(int logBytes) {
-        if (failure != 0 || options.readOnly()) {
+        if (health.hasFailed() || options.readOnly()) {
             return -Errno.EROFS;
         }
         if (logBytes > MAX_GROUP_LOG_BYTES || inGroup) {
@@ -474,7 +455,7 @@ public final class BlobStore {
         if (space.contradiction() != null) {
             log.dropGroup();
             failContradicted();
-            return failure;
+            return health.failure();
         }
         if (groupEntries == 0) {
             return OK;
@@ -508,7 +489,7 @@ public final class BlobStore {
      * was started), -ENOSPC. A crash, or {@link #unreserve}, gives them back.
      */
     public int reserve(long goalBlock, int maxBlocks) {
-        if (failure != 0 || options.readOnly()) {
+        if (health.hasFailed() || options.readOnly()) {
             return -Errno.EROFS;
         }
         if (space.reserve(goalBlock, maxBlocks)) {
@@ -588,12 +569,12 @@ public final class BlobStore {
 
     /** Everything ended so far becomes durable, and so does all data whose write has completed; then the waiter is called. */
     public void commit(CommitWaiter waiter) {
-        commits.add(waiter, log.endedGroup(), flusher.dataTicket());
+        commits.commit(waiter);
     }
 
     /** All data writes completed so far become durable; the cheaper commit when the caller changed no metadata. */
     public void flush(CommitWaiter waiter) {
-        flushes.add(waiter, 0, flusher.dataTicket());
+        commits.flush(waiter);
     }
 
     /** Number of the last ended group; with {@link #committedSequence} tells whether something still needs a commit. */
@@ -620,26 +601,7 @@ public final class BlobStore {
      * @throws StoreException when the store or its device does not grow to that size, or memory is short
      */
     public Growth prepareGrowth(long blocks) {
-        long deviceBlocks = device.capacityBytes() / BLOCK_SIZE;
-        if (blocks <= totalBlocks() || blocks > deviceBlocks) {
-            throw new StoreException(
-                    StoreException.Kind.UNUSABLE,
-                    device.name() + ": the store covers " + totalBlocks() + " blocks of 4096 bytes and the device has "
-                            + deviceBlocks + ", so it cannot grow to " + blocks + "; enlarge the device first");
-        }
-        if (blocks > Superblock.MAX_BLOCKS) {
-            throw new StoreException(
-                    StoreException.Kind.UNUSABLE,
-                    device.name() + ": a store of " + blocks + " blocks; it can have " + Superblock.MAX_BLOCKS);
-        }
-        try {
-            return new Growth(new SpaceMap.Maps(blocks));
-        } catch (OutOfMemoryError e) {
-            throw new StoreException(
-                    StoreException.Kind.UNUSABLE,
-                    device.name() + ": no memory for the map of " + blocks
-                            + " blocks; give the JVM a larger heap: -Xmx");
-        }
+        return new Growth(growth.prepare(blocks));
     }
 
     /**
@@ -650,13 +612,7 @@ public final class BlobStore {
      *     has been, or the store is read-only
      */
     public boolean grow(Growth newGrowth, CommitWaiter waiter) {
-        if (growth != null || newGrowth.maps.totalBlocks <= totalBlocks() || isReadOnly()) {
-            return false;
-        }
-        growth = newGrowth;
-        growthWaiter = waiter;
-        checkpoint.request();
-        return true;
+        return !isReadOnly() && growth.start(newGrowth.maps, waiter);
     }
 
     /** As {@link #grow}, in blocking style. */
@@ -667,7 +623,7 @@ public final class BlobStore {
         }
         driveUntil(() -> waiter.status <= 0);
         if (waiter.status < 0) {
-            throw new StoreException(StoreException.Kind.IO, device.name() + ": " + failureText);
+            throw new StoreException(StoreException.Kind.IO, device.name() + ": " + health.failureText());
         }
     }
 
@@ -685,7 +641,7 @@ public final class BlobStore {
         }
         // What the log has freed comes back, and nothing is allocated after it.
         checkpoint.request();
-        driveUntil(() -> (checkpoint.isIdle() && !space.isDraining()) || failure != 0);
+        driveUntil(() -> (checkpoint.isIdle() && !space.isDraining()) || health.hasFailed());
         long before = discarder.discardedBlocks;
         for (boolean more = discarder.trim(0); more; more = discarder.trim(discarder.end())) {
             driveUntil(discarder::isIdle);
@@ -700,8 +656,7 @@ public final class BlobStore {
 
     /** What the next checkpoint says that the store covers. */
     long blocksToCover() {
-        Growth wanted = growth;
-        return wanted == null ? space.totalBlocks() : wanted.maps.totalBlocks;
+        return growth.blocksToCover();
     }
 
     /** Starts a checkpoint now. */
@@ -730,30 +685,30 @@ public final class BlobStore {
 
     /** Whether nothing is changed any more; any reactor. */
     public boolean isReadOnly() {
-        return options.readOnly() || failure != 0;
+        return options.readOnly() || health.hasFailed();
     }
 
     /** 0, or the negative errno of the device error that ended all changes. */
     public int failure() {
-        return failure;
+        return health.failure();
     }
 
     /** What failed; empty when nothing did. */
     public String failureText() {
-        return failureText;
+        return health.failureText();
     }
 
     /** The first exception that {@link #onUnexpected} dealt with, or null; home reactor. */
     public @Nullable RuntimeException unexpected() {
-        return unexpected;
+        return health.unexpected();
     }
 
     /** How it is doing; home reactor. */
     public StoreStatus status() {
         return new StoreStatus(
                 isReadOnly(),
-                failureText,
-                damagedReads,
+                health.failureText(),
+                health.damagedReads(),
                 totalBlocks(),
                 availableBlocks(),
                 tree.nodeCount,
@@ -769,12 +724,12 @@ public final class BlobStore {
 
     /** Nodes found damaged when they were read. */
     public long damagedReads() {
-        return damagedReads;
+        return health.damagedReads();
     }
 
     /** The block of the node found damaged last and what is wrong with it; empty when none was. */
     public String damageText() {
-        return damageText;
+        return health.damageText();
     }
 
     /** The record at the log's end that is there in part only, as a crash leaves it; empty when there is none. */
@@ -909,7 +864,7 @@ public final class BlobStore {
 
     int submit(BlockIo io) {
         BlockChannel c = channel;
-        if (c == null || (io.operation != BlockIo.READ && (options.readOnly() || (failure != 0 && !draining)))) {
+        if (c == null || (io.operation != BlockIo.READ && (options.readOnly() || health.isLost()))) {
             return -Errno.EROFS;
         }
         return c.submit(io);
@@ -927,52 +882,12 @@ public final class BlobStore {
         checkpoint.onNodeWritten(io, status);
     }
 
-    void onDamage(Consumer<String> listener) {
-        onDamage = listener;
-    }
-
-    void reportDamage(long block, String problem) {
-        damagedReads++;
-        damageText = "the tree node at block " + block + " " + problem;
-        if (damagedReads <= MAX_DAMAGE_REPORTS) {
-            onDamage.accept(damageText);
-        }
-    }
-
-    /** A device error that leaves no way to keep promises: no more changes. */
-    void fail(String what, int status) {
-        draining = false;
-        if (failure != 0) {
-            return;
-        }
-        LOG.error(
-                "{}: {}; the store is read-only from here on, reads go on. Remedy: mend or replace the device, then start"
-                        + " again: all that was synced is there",
-                device.name(),
-                what + " failed with " + Errno.name(status));
-        endChanges(what + " failed with " + Errno.name(status));
-    }
-
-    /**
-     * What is on the device, with right checksums, cannot be true: no more changes. The device is well, so all groups that
-     * have ended become durable yet.
-     */
-    void failDamaged(String what) {
-        if (failure != 0) {
-            return;
-        }
-        LOG.error(
-                "{}: {}: the store is damaged. It is read-only from here on, reads go on. Remedy: stop the target, then run"
-                        + " vhostfs fsck --repair; all that was acknowledged before is there",
-                device.name(),
-                what);
-        draining = true;
-        commitDue = true;
-        endChanges(what);
+    StoreHealth health() {
+        return health;
     }
 
     private void failContradicted() {
-        failDamaged(String.valueOf(space.contradiction()));
+        health.failDamaged(String.valueOf(space.contradiction()));
     }
 
     /** Whether a change went against what was known of its blocks; the store is read-only then. */
@@ -989,22 +904,20 @@ public final class BlobStore {
      * instead of the reactor, which serves others, too.
      */
     public int onUnexpected(RuntimeException thrown) {
-        unexpected = unexpected == null ? thrown : unexpected;
-        if (unexpectedErrors++ < MAX_UNEXPECTED_REPORTS) {
-            LOG.error("{}: an error in the program, or damage that it does not know", device.name(), thrown);
-        }
+        health.noteUnexpected(thrown);
         if (inGroup) {
             inGroup = false;
             log.dropGroup();
         }
         tree.forgetPrepared();
-        failDamaged("an unexpected " + thrown);
+        health.failDamaged("an unexpected " + thrown);
         return -Errno.EIO;
     }
 
-    private void endChanges(String why) {
-        failure = -Errno.EIO;
-        failureText = why;
+    private void endChanges() {
+        if (health.isDraining()) {
+            commits.setDue();
+        }
         checkpoint.abandon();
         discarder.turnOff();
         blocksCameBack();
@@ -1035,11 +948,7 @@ public final class BlobStore {
             log.trim(slot.logPosition);
         }
         lastCheckpointNs = reactor.nowNs();
-        Growth wanted = growth;
-        if (wanted != null && slot.totalBlocks == wanted.maps.totalBlocks) {
-            space.grow(wanted.maps);
-            growth = null;
-        }
+        growth.onCheckpoint(slot.totalBlocks);
         blocksCameBack();
     }
 
@@ -1093,7 +1002,7 @@ public final class BlobStore {
                 && space.chunksFor(SpaceMap.WHOLE_RESERVE) > 2L * entries;
         if (!room && cache.dirtyFrames() > 0 && !options.readOnly()) {
             checkpoint.request();
-            driveUntil(() -> checkpoint.isIdle() || failure != 0);
+            driveUntil(() -> checkpoint.isIdle() || health.hasFailed());
         }
     }
 
@@ -1158,7 +1067,7 @@ public final class BlobStore {
     public void close(CommitWaiter done) {
         closing = done;
         discarder.turnOff();
-        if (failure == 0 && !options.readOnly() && (cache.dirtyFrames() > 0 || !log.isEmpty())) {
+        if (!health.hasFailed() && !options.readOnly() && (cache.dirtyFrames() > 0 || !log.isEmpty())) {
             checkpoint.request();
         }
     }
@@ -1169,7 +1078,7 @@ public final class BlobStore {
         close(waiter);
         driveUntil(() -> waiter.status <= 0);
         if (waiter.status < 0) {
-            throw new StoreException(StoreException.Kind.IO, device.name() + ": " + failureText);
+            throw new StoreException(StoreException.Kind.IO, device.name() + ": " + health.failureText());
         }
     }
 
@@ -1189,17 +1098,17 @@ public final class BlobStore {
                 && flusher.isIdle()
                 && discarder.isIdle()
                 && nodeIos.isWhole()
-                && !draining
-                && (failure != 0 || (checkpoint.isIdle() && log.isEmpty()));
+                && !health.isDraining()
+                && (health.hasFailed() || (checkpoint.isIdle() && log.isEmpty()));
     }
 
     private int finishClosing(CommitWaiter done) {
-        if (!isQuiet() || !commits.isEmpty() || !flushes.isEmpty()) {
+        if (!isQuiet() || !commits.isEmpty()) {
             return 0;
         }
         closing = null;
         abandon();
-        done.onCommitted(failure);
+        done.onCommitted(health.failure());
         return 1;
     }
 
@@ -1216,16 +1125,16 @@ public final class BlobStore {
         work += runThrottled();
         cache.forgetFailures();
         tree.forgetPrepared();
-        boolean wanted = commitWanted();
+        boolean wanted = commits.isWanted();
         work += log.pump(wanted);
         work += flusher.pump();
         work += log.pump(false);
         work += checkpoint.step();
-        work += completeWaiters();
-        if (draining && log.durableGroup() == log.endedGroup() && commits.isEmpty() && flushes.isEmpty()) {
-            draining = false;
+        work += commits.complete(READY_PER_TURN);
+        if (health.isDraining() && log.durableGroup() == log.endedGroup() && commits.isEmpty()) {
+            health.endDraining();
         }
-        work += completeGrowth();
+        work += growth.complete();
         work += discarder.pump();
         if (space.isDraining()) {
             drain();
@@ -1235,14 +1144,6 @@ public final class BlobStore {
             work += finishClosing(done);
         }
         return work;
-    }
-
-    private boolean commitWanted() {
-        CommitWaiter last = commits.last();
-        if (commitDue && log.sealedGroup() == log.endedGroup()) {
-            commitDue = false;
-        }
-        return commitDue || (last != null && last.targetGroup > log.sealedGroup());
     }
 
     private int makeFrames() {
@@ -1263,7 +1164,7 @@ public final class BlobStore {
                 && cache.dirtyFrames() > 0
                 && !options.readOnly()
                 && !replay.isRunning()
-                && failure == 0) {
+                && !health.hasFailed()) {
             requestCheckpointIfIdle();
         }
         return 0;
@@ -1276,55 +1177,14 @@ public final class BlobStore {
             checkpointIfDue();
             long nowNs = reactor.nowNs();
             Parkable change;
-            while (n < THROTTLED_PER_TURN && (change = throttle.next(failure == 0 ? gapNs() : 0, nowNs)) != null) {
+            while (n < THROTTLED_PER_TURN
+                    && (change = throttle.next(health.hasFailed() ? 0 : gapNs(), nowNs)) != null) {
                 tree.forgetPrepared();
                 change.unpark();
                 n++;
             }
         }
         return n;
-    }
-
-    private int completeWaiters() {
-        int n = complete(commits, READY_PER_TURN);
-        return n + complete(flushes, READY_PER_TURN - n);
-    }
-
-    private int complete(CommitQueue queue, int limit) {
-        int n = 0;
-        CommitWaiter waiter = queue.first();
-        while (waiter != null && n < limit && isDue(waiter)) {
-            queue.remove(waiter);
-            waiter.onCommitted(draining ? OK : failure);
-            n++;
-            waiter = queue.first();
-        }
-        return n;
-    }
-
-    private boolean growthEnded() {
-        return growthWaiter != null && (growth == null || failure != 0);
-    }
-
-    private int completeGrowth() {
-        CommitWaiter waiter = growthWaiter;
-        if (waiter == null || !growthEnded()) {
-            return 0;
-        }
-        growthWaiter = null;
-        growth = null;
-        waiter.onCommitted(failure);
-        return 1;
-    }
-
-    private boolean isDue(CommitWaiter waiter) {
-        return (failure != 0 && !draining)
-                || (log.durableGroup() >= waiter.targetGroup && flusher.isDone(waiter.flushTicket));
-    }
-
-    private boolean isFirstDue(CommitQueue queue) {
-        CommitWaiter first = queue.first();
-        return first != null && isDue(first);
     }
 
     private void drain() {
@@ -1345,16 +1205,16 @@ public final class BlobStore {
     /** Commits what nobody asked to be committed, and checkpoints now and then. */
     private void onTick() {
         tickScheduled = false;
-        if (closed || failure != 0 || options.readOnly()) {
+        if (closed || health.hasFailed() || options.readOnly()) {
             return;
         }
         if (log.sealedGroup() != log.endedGroup()) {
-            commitDue = true;
+            commits.setDue();
         }
         if (cache.dirtyFrames() > 0 && reactor.nowNs() - lastCheckpointNs >= options.checkpointIntervalNs()) {
             requestCheckpointIfIdle();
         }
-        if (cache.dirtyFrames() > 0 || commitDue) {
+        if (cache.dirtyFrames() > 0 || commits.isSetDue()) {
             scheduleTick();
         }
     }
@@ -1362,11 +1222,10 @@ public final class BlobStore {
     private boolean mustNotSleep() {
         return !ready.isEmpty()
                 || flusher.hasWork()
-                || log.hasWork(commitWanted())
+                || log.hasWork(commits.isWanted())
                 || checkpoint.hasWork()
-                || isFirstDue(commits)
-                || isFirstDue(flushes)
-                || growthEnded()
+                || commits.hasDue()
+                || growth.hasEnded()
                 || discarder.hasWork()
                 || space.isDraining()
                 || !frameWaiters.isEmpty()
@@ -1394,7 +1253,7 @@ public final class BlobStore {
 
         @Override
         public boolean onError(Throwable thrown) {
-            if (!(thrown instanceof RuntimeException e) || closed || unexpectedErrors > MAX_UNEXPECTED_REPORTS) {
+            if (!(thrown instanceof RuntimeException e) || closed || health.throwsForEver()) {
                 return false;
             }
             onUnexpected(e);

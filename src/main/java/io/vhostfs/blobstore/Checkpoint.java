@@ -186,12 +186,12 @@ final class Checkpoint {
             return false;
         }
         if (status < 0) {
-            store.fail("reading the bitmap of group " + group, status);
+            store.health().fail("reading the bitmap of group " + group, status);
             return false;
         }
         if (tree.preparedNodes() > Math.min(space.freeChunks(), cache.freeFrames())) {
             // The reserves are enough for any tree that was grown by changes.
-            store.failDamaged("the tree is not of a shape that leaves room for its bitmaps");
+            store.health().failDamaged("the tree is not of a shape that leaves room for its bitmaps");
             return false;
         }
         long value = tree.putPlaceholder(0, BlobStore.spaceKey(group), emptyBitmap, SpaceMap.BITMAP_BYTES);
@@ -288,7 +288,8 @@ final class Checkpoint {
             Node.setChild(cache.address(parent), walkSlot[walkDepth], cache.block(frame), slot.epoch, crc);
             walkSlot[walkDepth]++;
             if (cache.isSuperseded(parent) && !cache.isSuperseded(frame) && !tree.setCrcInParent(frame, crc)) {
-                store.failDamaged("the tree node at block " + cache.block(frame) + " is not where its keys lead");
+                store.health()
+                        .failDamaged("the tree node at block " + cache.block(frame) + " is not where its keys lead");
                 return;
             }
         } else {
@@ -314,7 +315,7 @@ final class Checkpoint {
         store.nodeIos().give(io);
         nodesInFlight--;
         if (status < 0) {
-            store.fail("a write of the tree node at block " + cache.block(frame), status);
+            store.health().fail("a write of the tree node at block " + cache.block(frame), status);
             return;
         }
         flusher.noteOwnWrite();
@@ -348,7 +349,7 @@ final class Checkpoint {
     private void onSlotWritten(int status) {
         slotInFlight = false;
         if (status < 0) {
-            store.fail("a write of root slot " + slotIndex, status);
+            store.health().fail("a write of root slot " + slotIndex, status);
         } else if (state == SLOT) {
             submitSlot(COPY, RootSlot.copyBlock(slotIndex));
         } else if (state == COPY) {

@@ -90,7 +90,7 @@ final class Flusher {
     private void finish(int status) {
         inFlight = false;
         if (status < 0) {
-            store.fail("a flush of the device", status);
+            store.health().fail("a flush of the device", status);
             return;
         }
         done = started;

@@ -295,7 +295,7 @@ final class Log {
         }
         writing = false;
         if (writeStatus < 0) {
-            store.fail("a write of the log", writeStatus);
+            store.health().fail("a write of the log", writeStatus);
             return;
         }
         int buffer = queue[0];

@@ -382,7 +382,7 @@ final class NodeCache {
             states[frame] = FAILED;
             errors[frame] = -Errno.EIO;
             failures++;
-            store.reportDamage(blocks[frame], problem);
+            store.health().reportDamage(blocks[frame], problem);
         }
         requests[frame] = null;
         store.nodeIos().give(io);
@@ -402,8 +402,10 @@ final class NodeCache {
 
     /** A node that is in memory and whole turned up where it does not belong. */
     void reportMisplaced(int frame, int level) {
-        store.reportDamage(
-                blocks[frame], "has level " + Node.level(address(frame)) + ", one of its parents expects " + level);
+        store.health()
+                .reportDamage(
+                        blocks[frame],
+                        "has level " + Node.level(address(frame)) + ", one of its parents expects " + level);
     }
 
     private @Nullable String verify(NodeIo io, long node) {

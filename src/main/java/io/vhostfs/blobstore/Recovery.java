@@ -74,7 +74,7 @@ final class Recovery {
         BlobStore store = new BlobStore(device, superblock, slot.totalBlocks, options, reactor);
         boolean opened = false;
         try {
-            store.onDamage(onDamage);
+            store.health().onDamage(onDamage);
             store.attach();
             loadRoot(store, slot);
             loadBitmaps(store);

@@ -115,7 +115,7 @@ final class StoreRepair {
         BlobStore store =
                 new BlobStore(device, superblock, totalBlocks, options(superblock, salvage), new Reactor("repair"));
         try {
-            store.onDamage(reporter::problem);
+            store.health().onDamage(reporter::problem);
             store.attach();
             mend(store, slots, root, log, salvage, whole);
         } catch (IllegalStateException e) {

@@ -108,7 +108,7 @@ class PlantedBugsTest {
                     40),
             new Bug(
                     "a sync is answered when its log record is sealed, not when it is durable",
-                    "blobstore/BlobStore.java",
+                    "blobstore/Commits.java",
                     "(log.durableGroup() >= waiter.targetGroup && flusher",
                     "(log.sealedGroup() >= waiter.targetGroup && flusher",
                     20),
@@ -216,9 +216,9 @@ class PlantedBugsTest {
                     30),
             new Bug(
                     "a store that grows uses what is new, and says so, before its root slot does",
-                    "blobstore/BlobStore.java",
-                    "        growth = newGrowth;\n",
-                    "        space.grow(newGrowth.maps);\n",
+                    "blobstore/StoreGrowth.java",
+                    "        wanted = maps;\n",
+                    "        space.grow(maps);\n",
                     60),
             new Bug(
                             "the checksum of a node is not looked at",
