@@ -424,7 +424,7 @@ final class Namespace {
         inode.flags |= (mode & Modes.S_IFMT) == Modes.S_IFREG ? Items.FLAG_INLINE : 0;
         inode.links = isDirectory ? 2 : 1;
         inode.deviceNumber = device;
-        inode.generation = FileSystem.GENERATION;
+        inode.generation = 1;
         inode.size = isDirectory ? Items.BLOCK_SIZE : 0;
         inode.blocks = 0;
         inode.accessTimeNs = now;

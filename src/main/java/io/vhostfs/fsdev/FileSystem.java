@@ -16,9 +16,6 @@ public interface FileSystem {
     /** The inode number of the file system's root directory. */
     long ROOT_INODE = 1;
 
-    /** The generation of every inode: numbers are never used again. */
-    int GENERATION = 1;
-
     /**
      * Starts a request, on the thread of {@code request.origin}.
      *

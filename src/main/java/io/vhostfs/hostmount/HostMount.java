@@ -56,10 +56,6 @@ public final class HostMount implements AutoCloseable {
     private final ChangeFeed changes;
     private final boolean isShared;
     private @Nullable Invalidator invalidator;
-
-    /** File descriptors of what answers requests, once all of it does. */
-    private volatile List<Integer> answering = List.of();
-
     private final int device;
     private final KernelQueues rings;
     private final List<Integer> fds = new ArrayList<>();
@@ -153,7 +149,7 @@ public final class HostMount implements AutoCloseable {
         FuseChannel channel = first.ask(() -> new FuseChannel(events, device, session, first));
         add(first, channel);
         if (isShared) {
-            Invalidator told = new Invalidator(config.name(), session::minorVersion, device, this::askForAttributes);
+            Invalidator told = new Invalidator(config.name(), session::minorVersion, device);
             invalidator = told;
             told.start();
             changes.subscribe(session, told);
@@ -174,20 +170,6 @@ public final class HostMount implements AutoCloseable {
             LOG.info("{}: requests come by read(2); {}", events.describe(), rings.whyNone());
             addChannels(reactors);
         }
-        answering = held();
-    }
-
-    private List<Integer> held() {
-        List<Integer> held = new ArrayList<>(fds);
-        held.addAll(rings.fds());
-        return held;
-    }
-
-    /** Whether the kernel could be made to: it gives file handles for whole trees only. */
-    private boolean askForAttributes(List<Long> nodeids) throws InterruptedException {
-        boolean hasHandles = (session.initFlags() & FuseConstants.FUSE_EXPORT_SUPPORT) != 0;
-        List<Integer> held = answering;
-        return hasHandles && !held.isEmpty() && mountPoint.askForAttributes(held, nodeids);
     }
 
     private void add(Reactor reactor, RequestSource source) throws InterruptedException {
@@ -240,11 +222,12 @@ public final class HostMount implements AutoCloseable {
         closed = true;
         try {
             changes.unsubscribe(session);
+            List<Integer> held = new ArrayList<>(fds);
+            held.addAll(rings.fds());
+            mountPoint.unmount(held);
             if (invalidator != null) {
-                // First: whoever is made to ask has the mount's directory open.
                 invalidator.stop();
             }
-            mountPoint.unmount(held());
             stopSources();
         } catch (InterruptedException e) {
             LOG.warn("{}: interrupted while it was being unmounted", events.describe());

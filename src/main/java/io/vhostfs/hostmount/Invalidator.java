@@ -10,8 +10,6 @@ import io.vhostfs.os.LibcConstants;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntSupplier;
@@ -19,25 +17,18 @@ import org.jctools.queues.varhandle.MpmcVarHandleArrayQueue;
 import org.jctools.queues.varhandle.MpscVarHandleArrayQueue;
 
 /**
- * Has the kernel drop what it has cached of files that other clients change.
+ * Tells the kernel to drop what it has cached of files that other clients change.
  *
  * <p>Invariant: of every change that was heard of the kernel learns, unless the queue was full; then it is told that every
  * name may be stale. On a thread of its own: the kernel waits in a notification for pages and directories that requests have
  * locked which only a reactor can answer. Changes are heard of on any reactor, without waiting and without garbage.
  *
- * <p>A kernel that asks for the attributes of a file sees another time or size, and drops the pages by itself. So it is made
- * to ask when it has not done so since the change, as for files that are used by maps only, and told of the change only where
- * that cannot be: a notification makes it throw away the attributes that it is just asking for (it compares {@code
- * attr_version}), so that a lseek(2) or read(2) goes by those before the change. Attributes alone are not told: they are asked
- * for at each use.
+ * <p>Of data the kernel is told only when it has not asked for the file's attributes since the change: when it asks, it sees
+ * another time or size, and drops the pages by itself. A notification makes it throw away the attributes that it is just
+ * asking for (it compares {@code attr_version}), so that a lseek(2) or read(2) would go by those before, though there was
+ * another change meanwhile. Attributes alone are not told: they are asked for at each use.
  */
 final class Invalidator implements ChangeFeed.Listener {
-    /** Has the kernel ask for attributes. */
-    interface Asker {
-        /** Waits for the answers; whether that could be done at all. */
-        boolean ask(List<Long> nodeids) throws InterruptedException;
-    }
-
     /** Changes that wait to be told: what a guest does in the time of some notifications. */
     private static final int CAPACITY = 1024;
 
@@ -58,14 +49,15 @@ final class Invalidator implements ChangeFeed.Listener {
     /** How long a file is left alone, and nobody asks: who uses a file by maps only sees its changes after this. */
     static final long UNSEEN_NS = 1_000_000_000;
 
-    /** How often files that were left alone are looked for: who is made to ask costs a thread. */
-    private static final long LOOK_NS = 100_000_000;
-
     private static final class Change {
         final long name;
         long nodeid;
         /** 0: of an inode. */
         int nameLength;
+        /** Not to be told before this, after it was to be told long ago. */
+        long postponedToNs;
+
+        boolean isPostponed;
 
         Change(long name) {
             this.name = name;
@@ -74,7 +66,6 @@ final class Invalidator implements ChangeFeed.Listener {
 
     private final IntSupplier minorVersion;
     private final int fd;
-    private final Asker asker;
     private final Thread thread;
 
     /** Keeps the names' memory and the message's alive. */
@@ -87,8 +78,6 @@ final class Invalidator implements ChangeFeed.Listener {
     private final AtomicLongArray changedNs = new AtomicLongArray(MARKS);
     private final AtomicLongArray seenNs = new AtomicLongArray(MARKS);
     private final ArrayDeque<Change> waiting = new ArrayDeque<>(CAPACITY);
-    private final List<Long> unseen = new ArrayList<>(CAPACITY);
-    private long nextLookNs = System.nanoTime();
     private volatile boolean lost;
     private volatile boolean parked;
     private volatile boolean stopping;
@@ -99,8 +88,7 @@ final class Invalidator implements ChangeFeed.Listener {
      * @param minorVersion the protocol version agreed on
      * @param fd a channel of the mount
      */
-    Invalidator(String name, IntSupplier minorVersion, int fd, Asker asker) {
-        this.asker = asker;
+    Invalidator(String name, IntSupplier minorVersion, int fd) {
         this.minorVersion = minorVersion;
         this.fd = fd;
         for (int i = 0; i < CAPACITY; i++) {
@@ -137,6 +125,7 @@ final class Invalidator implements ChangeFeed.Listener {
             marks.set(index, nodeid);
             change.nodeid = nodeid;
             change.nameLength = 0;
+            change.isPostponed = false;
         }
         put(change);
     }
@@ -177,43 +166,24 @@ final class Invalidator implements ChangeFeed.Listener {
     // --- on the thread
 
     private void run() {
-        try {
-            while (!stopping) {
-                Change change = queue.poll();
-                if (change != null && change.nameLength != 0) {
-                    tellNameGone(change);
-                    free.offer(change);
-                } else if (change != null) {
-                    waiting.add(change);
-                } else if (lost) {
-                    lost = false;
-                    tellLoss();
-                } else {
-                    park(lookForUnseen());
-                }
+        while (!stopping) {
+            Change change = queue.poll();
+            if (change != null && change.nameLength != 0) {
+                tellNameGone(change);
+                free.offer(change);
+            } else if (change != null) {
+                waiting.add(change);
+            } else if (lost) {
+                lost = false;
+                tellLoss();
+            } else {
+                park(tellUnseen());
             }
-        } catch (InterruptedException e) {
-            throw new IllegalStateException("nobody interrupts " + thread.getName(), e);
         }
     }
 
-    /** Makes known the changes that nobody has asked for; nanoseconds until there may be more, 0: none waits. */
-    private long lookForUnseen() throws InterruptedException {
-        long earlyNs = nextLookNs - System.nanoTime();
-        if (earlyNs > 0 && !waiting.isEmpty()) {
-            return earlyNs;
-        }
-        long shortestNs = takeUnseen();
-        if (!unseen.isEmpty() && !asker.ask(unseen)) {
-            unseen.forEach(this::tellData);
-        }
-        unseen.clear();
-        nextLookNs = System.nanoTime() + LOOK_NS;
-        return shortestNs == 0 ? 0 : Math.max(shortestNs, LOOK_NS);
-    }
-
-    /** Those of files that are left alone by now; nanoseconds until the next may be, 0: none waits. */
-    private long takeUnseen() {
+    /** Tells of the files left alone that nobody has asked for; nanoseconds until the next may be, 0: none waits. */
+    private long tellUnseen() {
         long shortestNs = 0;
         for (int i = waiting.size(); i > 0; i--) {
             Change change = waiting.remove();
@@ -221,7 +191,7 @@ final class Invalidator implements ChangeFeed.Listener {
             // What changes from here on is queued again. Without the mark the times are those of another inode.
             boolean isMarked = marks.compareAndSet(index, change.nodeid, 0);
             long changed = changedNs.get(index);
-            long leftNs = changed + UNSEEN_NS - System.nanoTime();
+            long leftNs = leftNs(change, changed);
             if (leftNs > 0) {
                 marks.compareAndSet(index, 0, change.nodeid);
                 waiting.add(change);
@@ -229,11 +199,26 @@ final class Invalidator implements ChangeFeed.Listener {
                 continue;
             }
             if (!isMarked || seenNs.get(index) - changed < SEEN_NS) {
-                unseen.add(change.nodeid);
+                tellData(change);
             }
             free.offer(change);
         }
         return shortestNs;
+    }
+
+    /** After a machine that stood still: whoever asks when it goes on has a moment to do so. */
+    private static long leftNs(Change change, long changedNs) {
+        long nowNs = System.nanoTime();
+        long leftNs = changedNs + UNSEEN_NS - nowNs;
+        if (change.isPostponed) {
+            leftNs = Math.max(leftNs, change.postponedToNs - nowNs);
+        }
+        if (leftNs < -SEEN_NS && !change.isPostponed) {
+            change.isPostponed = true;
+            change.postponedToNs = nowNs + SEEN_NS;
+            leftNs = SEEN_NS;
+        }
+        return leftNs;
     }
 
     private void park(long timeoutNs) {
@@ -248,9 +233,9 @@ final class Invalidator implements ChangeFeed.Listener {
         parked = false;
     }
 
-    private void tellData(long nodeid) {
+    private void tellData(Change change) {
         long body = message + FUSE_OUT_HEADER_SIZE;
-        Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_INO_OFFSET, nodeid);
+        Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_INO_OFFSET, change.nodeid);
         Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_OFF_OFFSET, 0);
         Memory.putLong(body + FUSE_NOTIFY_INVAL_INODE_OUT_LEN_OFFSET, 0);
         send(FUSE_NOTIFY_INVAL_INODE, FUSE_NOTIFY_INVAL_INODE_OUT_SIZE);

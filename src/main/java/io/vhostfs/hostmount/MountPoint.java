@@ -1,26 +1,20 @@
 package io.vhostfs.hostmount;
 
-import io.vhostfs.fsdev.FileSystem;
 import io.vhostfs.os.CString;
 import io.vhostfs.os.Errno;
 import io.vhostfs.os.FileStatus;
 import io.vhostfs.os.Libc;
 import io.vhostfs.os.LibcConstants;
 import java.io.IOException;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.function.Consumer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
  * The directory of one mount: made ready, mounted on, and cleared again.
  *
- * <p>Control threads only. What may send requests to the mounted file system itself ({@link #runWithout}) runs on a thread
+ * <p>Control threads only. What may send requests to the mounted file system itself ({@link #unmount}) runs on a thread
  * that holds no channel open: if the process is killed meanwhile, the channels close, and the kernel fails the requests
  * instead of waiting for answers from a process that waits for it.
  */
@@ -32,15 +26,6 @@ final class MountPoint {
 
     /** Dead mounts that lie on each other at one directory: each is of a target that was killed. */
     private static final int MAX_DEAD_MOUNTS = 64;
-
-    /** {@code struct file_handle}, and what {@code fuse_encode_fh} (fs/fuse/inode.c) puts there. */
-    private static final int FILE_HANDLE_HANDLE_BYTES_OFFSET = 0;
-
-    private static final int FILE_HANDLE_HANDLE_TYPE_OFFSET = 4;
-    private static final int FILE_HANDLE_F_HANDLE_OFFSET = 8;
-    private static final int FUSE_HANDLE_BYTES = 12;
-    private static final int FILE_HANDLE_SIZE = FILE_HANDLE_F_HANDLE_OFFSET + FUSE_HANDLE_BYTES;
-    private static final int FILEID_INO64_GEN = 0x81;
 
     private final Path directory;
     private String device = "";
@@ -130,65 +115,19 @@ final class MountPoint {
      * @param fds file descriptors of what answers requests, and goes on with it meanwhile
      */
     void unmount(List<Integer> fds) throws InterruptedException {
-        runWithout(fds, "unmount", isAlone -> {
+        Thread thread = Thread.ofPlatform().name("unmount").start(() -> {
+            if (Libc.unshare(LibcConstants.CLONE_FILES) == 0) {
+                for (int fd : fds) {
+                    Libc.close(fd);
+                }
+            }
             try {
                 unmountAll();
             } catch (IOException e) {
                 LOG.error("{}: cannot be unmounted: {}", directory, e.toString());
             }
         });
-    }
-
-    /** Runs something on a thread that does not have {@code fds}, and waits for it; it is told whether that is so. */
-    private static void runWithout(List<Integer> fds, String name, Consumer<Boolean> action)
-            throws InterruptedException {
-        Thread thread = Thread.ofPlatform().name(name).start(() -> {
-            boolean isAlone = Libc.unshare(LibcConstants.CLONE_FILES) == 0;
-            if (isAlone) {
-                for (int fd : fds) {
-                    Libc.close(fd);
-                }
-            }
-            action.accept(isAlone);
-        });
         thread.join();
-    }
-
-    /**
-     * Has the kernel ask for the attributes of files, by nodeid, as stat(2) of a path would; those that are gone are left out.
-     *
-     * @param fds file descriptors of what answers requests, and goes on with it meanwhile
-     * @return whether that could be done
-     */
-    boolean askForAttributes(List<Integer> fds, List<Long> nodeids) throws InterruptedException {
-        AtomicBoolean done = new AtomicBoolean();
-        runWithout(fds, "ask for attributes", isAlone -> {
-            int flags = LibcConstants.O_RDONLY | LibcConstants.O_DIRECTORY | LibcConstants.O_CLOEXEC;
-            int root = isAlone ? CString.with(directory.toString(), p -> Libc.open(p, flags, 0)) : -Errno.EPERM;
-            if (root < 0) {
-                return;
-            }
-            done.set(nodeids.stream().allMatch(nodeid -> askForAttributes(root, nodeid)));
-            Libc.close(root);
-        });
-        return done.get();
-    }
-
-    private static boolean askForAttributes(int root, long nodeid) {
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment handle = arena.allocate(FILE_HANDLE_SIZE, 8);
-            handle.set(ValueLayout.JAVA_INT, FILE_HANDLE_HANDLE_BYTES_OFFSET, FUSE_HANDLE_BYTES);
-            handle.set(ValueLayout.JAVA_INT, FILE_HANDLE_HANDLE_TYPE_OFFSET, FILEID_INO64_GEN);
-            handle.set(ValueLayout.JAVA_INT, FILE_HANDLE_F_HANDLE_OFFSET, (int) (nodeid >>> 32));
-            handle.set(ValueLayout.JAVA_INT, FILE_HANDLE_F_HANDLE_OFFSET + 4, (int) nodeid);
-            handle.set(ValueLayout.JAVA_INT, FILE_HANDLE_F_HANDLE_OFFSET + 8, FileSystem.GENERATION);
-            int fd = Libc.openByHandleAt(root, handle.address(), LibcConstants.O_PATH | LibcConstants.O_CLOEXEC);
-            if (fd >= 0) {
-                FileStatus.ofFdNow(fd);
-                Libc.close(fd);
-            }
-            return fd >= 0 || fd == -Errno.ESTALE;
-        }
     }
 
     private void unmountAll() throws IOException {

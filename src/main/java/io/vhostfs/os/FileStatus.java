@@ -53,11 +53,6 @@ public record FileStatus(
         return of(fd, "", LibcConstants.AT_EMPTY_PATH);
     }
 
-    /** As {@link #ofFd}, but asked of the file system itself. */
-    public static FileStatus ofFdNow(int fd) {
-        return of(fd, "", LibcConstants.AT_EMPTY_PATH | LibcConstants.AT_STATX_FORCE_SYNC);
-    }
-
     public boolean isType(int type) {
         return (mode & LibcConstants.S_IFMT) == type;
     }

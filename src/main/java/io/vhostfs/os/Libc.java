@@ -44,8 +44,6 @@ public final class Libc {
             Native.withErrno("flock", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT));
     private static final MethodHandle STATX = Native.withErrno(
             "statx", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG));
-    private static final MethodHandle OPEN_BY_HANDLE_AT =
-            Native.withErrno("open_by_handle_at", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_INT));
     private static final MethodHandle MEMFD_CREATE =
             Native.withErrno("memfd_create", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_INT));
     private static final MethodHandle EVENTFD =
@@ -282,17 +280,6 @@ public final class Libc {
         try {
             MemorySegment state = Native.callState();
             int result = (int) STATX.invokeExact(state, directoryFd, pathAddress, flags, mask, statxAddress);
-            return result == -1 ? Native.negativeErrno(state) : result;
-        } catch (Throwable t) {
-            throw Native.unexpected(t);
-        }
-    }
-
-    /** open_by_handle_at(2). */
-    public static int openByHandleAt(int mountFd, long handleAddress, int flags) {
-        try {
-            MemorySegment state = Native.callState();
-            int result = (int) OPEN_BY_HANDLE_AT.invokeExact(state, mountFd, handleAddress, flags);
             return result == -1 ? Native.negativeErrno(state) : result;
         } catch (Throwable t) {
             throw Native.unexpected(t);

@@ -18,7 +18,6 @@ public final class LibcConstants {
     public static final int O_NOFOLLOW = 0x20000;
     public static final int O_NOATIME = 0x40000;
     public static final int O_CLOEXEC = 0x80000;
-    public static final int O_PATH = 0x200000;
     public static final int PROT_READ = 0x1;
     public static final int PROT_WRITE = 0x2;
     public static final int MAP_SHARED = 0x1;
