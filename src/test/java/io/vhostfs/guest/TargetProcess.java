@@ -33,24 +33,32 @@ final class TargetProcess implements AutoCloseable {
      * Starts a target on the stores in a directory and makes those that are not there; returns when it listens.
      *
      * @param name what its log is called
+     * @param modes of the shares, in the order of {@link #TAGS}
      */
-    static TargetProcess start(String name, Path directory) throws IOException, InterruptedException {
+    static TargetProcess start(String name, Path directory, String... modes) throws IOException, InterruptedException {
         for (String tag : TAGS) {
             Files.deleteIfExists(socket(directory, tag));
         }
         Path log = Installation.log(name);
-        Process process = Installation.builder(command(directory), log).start();
+        Process process = Installation.builder(command(directory, modes), log).start();
         TargetProcess target = new TargetProcess(directory, process, log);
         target.awaitSockets();
         return target;
     }
 
-    private static List<String> command(Path directory) {
+    /** The same with shares of one client each. */
+    static TargetProcess start(String name, Path directory) throws IOException, InterruptedException {
+        return start(name, directory, "exclusive", "exclusive");
+    }
+
+    private static List<String> command(Path directory, String... modes) {
         List<String> command =
                 new ArrayList<>(List.of(Installation.file("bin/vhostfs").toString(), "serve", "--create"));
         for (String tag : TAGS) {
             command.addAll(List.of("--bdev", tag + "=" + device(directory, tag)));
-            command.addAll(List.of("--share", "tag=" + tag + ",bdev=" + tag + ",socket=" + socket(directory, tag)));
+            String mode = ",mode=" + modes[TAGS.indexOf(tag)];
+            command.addAll(
+                    List.of("--share", "tag=" + tag + ",bdev=" + tag + ",socket=" + socket(directory, tag) + mode));
         }
         return command;
     }

@@ -14,6 +14,7 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.FileTime;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -43,6 +44,15 @@ final class PosixRuleRunner {
     private static final long UTIME_NOW = (1L << 30) - 1;
     private static final long UTIME_OMIT = (1L << 30) - 2;
     private static final int NULL_DEVICE = 0x103;
+    /** By how much the clock of this machine and that of the file system may differ; 0 where they are one. */
+    static volatile long clockSkewNs;
+
+    private static final Map<String, Integer> FILE_FLAGS =
+            Map.of("none", 0, "immutable", FS_IMMUTABLE_FL, "append", FS_APPEND_FL, "nodump", FS_NODUMP_FL);
+
+    /** Others are of the file system. */
+    private static final int KNOWN_FLAGS = FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL;
+
     private static final String[] TIMES = {"lastAccessTime", "lastModifiedTime", "ctime"};
     private static final Map<String, Integer> IDS =
             Map.of("root", 0, "ann", 65501, "bob", 65502, "cat", 65503, "-", -1);
@@ -85,6 +95,31 @@ final class PosixRuleRunner {
 
     private PosixRuleRunner(Path directory) {
         this.directory = directory;
+    }
+
+    /**
+     * What came of the rules of a table.
+     *
+     * @param broken what is wrong with each that was broken
+     */
+    record Outcome(int rules, int steps, List<String> broken) {}
+
+    /** Tries all rules of a table, each in a directory of its own below this one. */
+    static Outcome runTable(String table, Path where) throws Exception {
+        List<String> broken = new ArrayList<>();
+        int rules = 0;
+        int steps = 0;
+        for (PosixRules.Rule rule : PosixRules.read(table)) {
+            Path own = Files.createDirectory(where.resolve(table + rules++));
+            Files.setPosixFilePermissions(own, PosixFilePermissions.fromString("rwxrwxrwx"));
+            steps += rule.steps().size();
+            try {
+                run(rule, own);
+            } catch (AssertionError e) {
+                broken.add(table + ": " + e.getMessage());
+            }
+        }
+        return new Outcome(rules, steps, broken);
     }
 
     /** Runs it in an empty directory, of everyone's, which stays behind. */
@@ -204,6 +239,8 @@ final class PosixRuleRunner {
             case "fsync" -> SystemCalls.callAs(who, name, fd(a[0]));
             case "setxattr" -> SystemCalls.callAs(who, name, path(a[0]), a[1], "value", 5L, 0);
             case "getxattr" -> SystemCalls.callAs(who, name, path(a[0]), a[1], arena.allocate(256), 256L);
+            case "setflags" -> setFlags(arena, who, a[0], in(FILE_FLAGS, a[1]));
+            case "getflags" -> flags(arena, who, a[0]);
             case "removexattr" -> SystemCalls.callAs(who, name, path(a[0]), a[1]);
             default -> throw new IllegalArgumentException("no operation " + name);
         };
@@ -225,6 +262,27 @@ final class PosixRuleRunner {
     private static long mknod(SystemCalls.Credentials who, String name, int mode) {
         boolean isDevice = (mode & S_IFMT) == S_IFCHR || (mode & S_IFMT) == S_IFBLK;
         return SystemCalls.callAs(who, "mknod", path(name), mode, isDevice ? (long) NULL_DEVICE : 0L);
+    }
+
+    private static long setFlags(Arena arena, SystemCalls.Credentials who, String path, int flags) {
+        MemorySegment all = arena.allocateFrom(ValueLayout.JAVA_LONG, flags);
+        return ioctl(who, path, FS_IOC_SETFLAGS, all);
+    }
+
+    private static long flags(Arena arena, SystemCalls.Credentials who, String path) {
+        MemorySegment flags = arena.allocate(Long.BYTES, Long.BYTES);
+        long status = ioctl(who, path, FS_IOC_GETFLAGS, flags);
+        return status < 0 ? status : flags.get(ValueLayout.JAVA_INT, 0) & KNOWN_FLAGS;
+    }
+
+    private static long ioctl(SystemCalls.Credentials who, String path, int command, MemorySegment argument) {
+        int fd = SystemCalls.callInt("open", path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) {
+            return fd;
+        }
+        long status = SystemCalls.callAs(who, "ioctl", fd, Integer.toUnsignedLong(command), argument);
+        Libc.close(fd);
+        return status;
     }
 
     /** A name, or an address where nothing is. */
@@ -311,7 +369,7 @@ final class PosixRuleRunner {
             }
             case "readonly" -> readonly(directory.resolve(a[0]).toString());
             case "program" ->
-                Files.copy(Path.of("/bin/cat"), directory.resolve(a[0]), StandardCopyOption.COPY_ATTRIBUTES);
+                Files.copy(Path.of("/usr/bin/cat"), directory.resolve(a[0]), StandardCopyOption.COPY_ATTRIBUTES);
             case "start" ->
                 programs.add(new ProcessBuilder(directory.resolve(a[0]).toString()).start());
             case "end" -> {
@@ -380,12 +438,12 @@ final class PosixRuleRunner {
         }
         long now = now(0);
         mark = FileTime.from(now, java.util.concurrent.TimeUnit.NANOSECONDS);
-        while (now(CLOCK_REALTIME_COARSE) <= now) {
+        while (now(CLOCK_REALTIME_COARSE) <= now + clockSkewNs) {
             Thread.onSpinWait();
         }
     }
 
-    private static long now(int clock) {
+    static long now(int clock) {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment time = arena.allocate(TIMESPEC_SIZE, 8);
             done("clock_gettime", clock, time);

@@ -30,7 +30,8 @@ final class PosixRules {
             "owners",
             "truncate",
             "times",
-            "nodes");
+            "nodes",
+            "flags");
 
     private static final Pattern VARIABLE = Pattern.compile("\\{([a-z]+)}");
     private static final Pattern REPEATED = Pattern.compile("\\{([^{}*]+)\\*(\\d+)}");
