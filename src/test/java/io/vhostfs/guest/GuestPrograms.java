@@ -87,9 +87,10 @@ final class GuestPrograms {
         return script;
     }
 
-    /** How to run a program on the host. */
+    /** How to run a program on the host: the emulated processors need the time more. */
     static List<String> command(Class<?> program, String... arguments) {
         List<String> command = new ArrayList<>(List.of(
+                "nice",
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-XX:+UseSerialGC",
                 "-XX:TieredStopAtLevel=1",

@@ -32,7 +32,7 @@ final class SharedTree {
     /** Starts the target. */
     static SharedTree start(Path directory) throws IOException, InterruptedException {
         GuestPrograms programs = new GuestPrograms(directory);
-        Path mount = Files.createDirectory(directory.toRealPath().resolve("mount"));
+        Path mount = Files.createDirectory(directory.toRealPath().resolve(HOST));
         List<String> options = new ArrayList<>(List.of("--bdev", device(directory)));
         for (String tag : GUESTS) {
             options.addAll(List.of("--share", "tag=" + tag + ",mode=shared,socket=" + socket(directory, tag)));
