@@ -63,14 +63,14 @@ public final class Commands {
         start(command, NVME_ADMIN_CREATE_CQ, 0);
         Memory.putLong(command + NVME_SQE_PRP1, iova);
         Memory.putInt(command + NVME_SQE_CDW10, id | (entries - 1) << 16);
-        Memory.putInt(command + NVME_SQE_CDW11, vector < 0 ? 1 : 1 | 2 | vector << 16);
+        Memory.putInt(command + NVME_SQE_CDW11, NVME_QUEUE_CONTIGUOUS | (vector < 0 ? 0 : NVME_CQ_INTERRUPTS | vector << 16));
     }
 
     static void createSubmissionQueue(long command, int id, int entries, long iova) {
         start(command, NVME_ADMIN_CREATE_SQ, 0);
         Memory.putLong(command + NVME_SQE_PRP1, iova);
         Memory.putInt(command + NVME_SQE_CDW10, id | (entries - 1) << 16);
-        Memory.putInt(command + NVME_SQE_CDW11, 1 | id << 16);
+        Memory.putInt(command + NVME_SQE_CDW11, NVME_QUEUE_CONTIGUOUS | id << 16);
     }
 
     static void abort(long command, int sqId, int cid) {

@@ -99,6 +99,8 @@ public final class NvmeConstants {
     public static final int NVME_DSM_RANGE_BYTES = 16;
 
     public static final int NVME_FEATURE_VOLATILE_WRITE_CACHE = 0x06;
+    public static final int NVME_QUEUE_CONTIGUOUS = 1;
+    public static final int NVME_CQ_INTERRUPTS = 2;
     public static final int NVME_FEATURE_NUMBER_OF_QUEUES = 0x07;
     public static final int NVME_FEATURE_ASYNC_EVENTS = 0x0b;
 

@@ -13,8 +13,10 @@ import io.vhostfs.memory.Memory;
 import io.vhostfs.nvme.NvmeConstants;
 import io.vhostfs.nvme.NvmeOptions;
 import io.vhostfs.nvme.model.ModelConfig;
+import io.vhostfs.nvme.model.ModelController;
 import io.vhostfs.nvme.model.ModelScript;
 import io.vhostfs.os.Errno;
+import io.vhostfs.os.Libc;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
@@ -23,6 +25,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 class NvmeDeviceTest {
@@ -40,6 +43,7 @@ class NvmeDeviceTest {
                 Arguments.of("with SGLs", usual().withSgls()),
                 Arguments.of("with shadow doorbells", usual().withShadowDoorbells()),
                 Arguments.of("doorbells far apart", usual().doorbellStrideShift(4)),
+                Arguments.of("doorbells of one queue pair only", usual().doorbellStrideShift(12)),
                 Arguments.of("queues of two entries", usual().maxQueueEntries(2)),
                 Arguments.of("without an IOMMU", usual().withoutIommu()),
                 Arguments.of("without a command for zeroes", usual().withoutWriteZeroes()));
@@ -218,6 +222,85 @@ class NvmeDeviceTest {
         try (NvmeRig rig = new NvmeRig(usual().withoutVolatileCache())) {
             BlockChannel channel = rig.channel(rig.device(1));
             assertEquals(0, channel.submit(TestIo.of(rig.arena, BlockIo.FLUSH, 0, 0)));
+        }
+    }
+
+    @Test
+    void aCacheThatIsSwitchedOffIsNotFlushed() throws Exception {
+        ModelController model = new ModelController(usual());
+        model.setCacheOn(false);
+        try (NvmeRig rig = new NvmeRig(model, NvmeRig.OPTIONS)) {
+            assertFalse(rig.device(1).hasVolatileCache());
+            BlockChannel channel = rig.channel(rig.device(1));
+            TestIo write = rig.mapped(BlockIo.WRITE, 0, 4096, 0);
+            write.flags = BlockIo.FLAG_FUA;
+            assertEquals(0, rig.run(channel, write));
+            assertEquals(0, channel.submit(TestIo.of(rig.arena, BlockIo.FLUSH, 0, 0)));
+            assertEquals(0, rig.model.fuaWrites());
+            assertEquals(0, rig.model.flushes());
+        }
+    }
+
+    /** NAWUPF, NABSPF and NABO, each 16 bits, and what is written whole then: bytes of a drive with blocks of 512. */
+    @ParameterizedTest
+    @CsvSource({
+        "15, 0, 0, 8192",
+        "10, 0, 0, 4096", // eleven blocks hold no more than eight aligned ones
+        "65535, 0, 0, 65536", // what is copied goes in pieces
+        "15, 7, 0, 4096", // none across a boundary of eight blocks
+        "15, 11, 0, 2048", // boundaries of twelve blocks: only four aligned ones cross none
+        "15, 15, 3, 512" // boundaries that start anywhere
+    })
+    void aNamespacesAtomicUnitStopsAtItsBoundaries(int unit, int boundary, int offset, int bytes) throws Exception {
+        ModelController model = new ModelController(usual().mdts(0));
+        model.setScript(new ModelScript() {
+            @Override
+            public void onIdentify(int cns, long data) {
+                if (cns == NvmeConstants.NVME_CNS_NAMESPACE) {
+                    Memory.putByte(data + 24, (byte) 2); // NSFEAT: the three that follow are the namespace's own
+                    Memory.putShort(data + 36, (short) unit);
+                    Memory.putShort(data + 40, (short) boundary); // NABSN
+                    Memory.putShort(data + 42, (short) offset);
+                    Memory.putShort(data + 44, (short) boundary);
+                }
+            }
+        });
+        try (NvmeRig rig = new NvmeRig(model, NvmeRig.OPTIONS)) {
+            assertEquals(bytes, rig.device(1).atomicWriteBytes());
+        }
+    }
+
+    @Test
+    void aReactorMaySleepUntilTheInterruptOfItsQueue() throws Exception {
+        try (NvmeRig rig = new NvmeRig(usual().withInterrupts(), NvmeRig.OPTIONS.withInterrupts(true))) {
+            NvmeChannel channel = (NvmeChannel) rig.channel(rig.device(1));
+            int fd = rig.model.interruptFd(1);
+            long count = rig.arena.allocate(Long.BYTES, Long.BYTES).address();
+            TestIo io = rig.mapped(BlockIo.READ, 0, 4096, 0);
+            io.submitTo(channel);
+            assertFalse(channel.prepareToSleep(), "the drive does not know of the command yet");
+            channel.poll();
+            assertTrue(channel.prepareToSleep());
+            assertEquals(-Errno.EAGAIN, Libc.read(fd, count, Long.BYTES));
+            rig.model.step();
+            assertFalse(channel.prepareToSleep(), "a completion waits");
+            assertEquals(Long.BYTES, Libc.read(fd, count, Long.BYTES));
+            assertEquals(0, rig.await(io));
+            assertTrue(channel.prepareToSleep());
+        }
+    }
+
+    @Test
+    void aReactorWithoutInterruptsStaysAwakeForItsCommands() throws Exception {
+        try (NvmeRig rig = new NvmeRig(usual().withInterrupts())) {
+            NvmeChannel channel = (NvmeChannel) rig.channel(rig.device(1));
+            assertTrue(channel.prepareToSleep());
+            TestIo io = rig.mapped(BlockIo.READ, 0, 4096, 0);
+            io.submitTo(channel);
+            channel.poll();
+            assertFalse(channel.prepareToSleep());
+            assertEquals(0, rig.await(io));
+            assertTrue(channel.prepareToSleep());
         }
     }
 

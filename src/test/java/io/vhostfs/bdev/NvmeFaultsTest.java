@@ -368,6 +368,20 @@ class NvmeFaultsTest {
     }
 
     @Test
+    void aControllerWithFewerQueuesAfterAResetIsGivenUp() throws Exception {
+        ModelConfig config = new ModelConfig().namespace(512, 65536);
+        try (NvmeRig rig = new NvmeRig(config)) {
+            BlockChannel channel = rig.channel(rig.device(1));
+            TestIo io = rig.mapped(BlockIo.WRITE, 0, 4096, 0).filled(1);
+            io.submitTo(channel);
+            config.queuePairs(1);
+            rig.model.setFatal();
+            assertEquals(-Errno.EIO, rig.await(io));
+            assertEquals(State.DEAD, rig.controller.state());
+        }
+    }
+
+    @Test
     void aNamespaceThatGrowsInUseIsFollowed() throws Exception {
         try (NvmeRig rig = new NvmeRig(DRIVE)) {
             NvmeDevice device = rig.device(1);

@@ -21,6 +21,7 @@ public final class ModelConfig {
     int atomicBlocks = 8;
     boolean movesData = true;
     boolean iommu = true;
+    boolean interrupts;
 
     public ModelConfig namespace(int blockBytes, long blocks) {
         namespaces.add(new ModelNamespace(blockBytes, blocks));
@@ -75,6 +76,12 @@ public final class ModelConfig {
 
     public ModelConfig atomicBlocks(int count) {
         atomicBlocks = count;
+        return this;
+    }
+
+    /** Completions raise interrupts where the driver asks for them. */
+    public ModelConfig withInterrupts() {
+        interrupts = true;
         return this;
     }
 

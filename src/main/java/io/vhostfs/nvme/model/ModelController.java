@@ -1,6 +1,8 @@
 package io.vhostfs.nvme.model;
 
 import static io.vhostfs.nvme.NvmeConstants.*;
+import static io.vhostfs.os.LibcConstants.EFD_CLOEXEC;
+import static io.vhostfs.os.LibcConstants.EFD_NONBLOCK;
 
 import io.vhostfs.memory.DmaMapper;
 import io.vhostfs.memory.DmaSpace;
@@ -9,6 +11,9 @@ import io.vhostfs.memory.Memory;
 import io.vhostfs.nvme.NvmeStatus;
 import io.vhostfs.nvme.NvmeTransport;
 import io.vhostfs.nvme.model.ModelConfig.ModelNamespace;
+import io.vhostfs.os.Libc;
+import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
@@ -38,8 +43,15 @@ public final class ModelController implements NvmeTransport {
         int phase;
         boolean hasSq;
         long sqBellBefore;
+        int vector;
     }
 
+    private static final int NO_VECTOR = -1;
+
+    /** What is added to an eventfd. */
+    private static final long ONE = Arena.global().allocateFrom(ValueLayout.JAVA_LONG, 1).address();
+
+    private final int[] interruptFds = new int[MAX_QUEUES];
     private final ModelConfig config;
     private final ModelDma mapper;
     private final DmaSpace dma;
@@ -87,6 +99,8 @@ public final class ModelController implements NvmeTransport {
         }
         for (int i = 0; i < MAX_QUEUES; i++) {
             queues[i] = new Queue();
+            queues[i].vector = NO_VECTOR;
+            interruptFds[i] = config.interrupts ? Libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
         }
         powerOn();
     }
@@ -123,6 +137,11 @@ public final class ModelController implements NvmeTransport {
     /** Never gets ready from the next enabling on. */
     public void setNeverReady(boolean never) {
         neverReady = never;
+    }
+
+    /** Whether its volatile write cache, if it has one, is switched on. */
+    public void setCacheOn(boolean on) {
+        cacheOn = on ? 1 : 0;
     }
 
     public void setAbortsWork(boolean work) {
@@ -361,6 +380,9 @@ public final class ModelController implements NvmeTransport {
             queue.cqTail = 0;
             queue.phase ^= 1;
         }
+        if (queue.vector != NO_VECTOR) {
+            Libc.write(interruptFds[queue.vector], ONE, Long.BYTES);
+        }
     }
 
     // ---- I/O ---------------------------------------------------------------------------------------------
@@ -497,7 +519,7 @@ public final class ModelController implements NvmeTransport {
         int status = 0;
         switch (opcode) {
             case NVME_ADMIN_IDENTIFY -> status = identify(command, cdw10 & 0xff, prp1);
-            case NVME_ADMIN_CREATE_CQ -> status = createCq(cdw10, prp1);
+            case NVME_ADMIN_CREATE_CQ -> status = createCq(cdw10, cdw11, prp1);
             case NVME_ADMIN_CREATE_SQ -> status = createSq(cdw10, prp1);
             case NVME_ADMIN_SET_FEATURES -> result = setFeature(cdw10 & 0xff, cdw11);
             case NVME_ADMIN_GET_FEATURES -> result = cacheOn;
@@ -516,12 +538,13 @@ public final class ModelController implements NvmeTransport {
         complete(0, cid, result, status, queues[0].sqHead, 0);
     }
 
-    private int createCq(int cdw10, long iova) {
+    private int createCq(int cdw10, int cdw11, long iova) {
         int id = cdw10 & 0xffff;
         if (id == 0 || id > config.queuePairs) {
             return NvmeStatus.INVALID_QUEUE_ID;
         }
         queues[id].cqIova = iova;
+        queues[id].vector = (cdw11 & NVME_CQ_INTERRUPTS) != 0 ? cdw11 >>> 16 : NO_VECTOR;
         startCq(queues[id], (cdw10 >>> 16) + 1);
         return 0;
     }
@@ -668,7 +691,7 @@ public final class ModelController implements NvmeTransport {
 
     @Override
     public int interruptFd(int vector) {
-        return -1;
+        return interruptFds[vector];
     }
 
     @Override
@@ -688,6 +711,11 @@ public final class ModelController implements NvmeTransport {
     public void close() {
         if (!closed) {
             closed = true;
+            for (int fd : interruptFds) {
+                if (fd >= 0) {
+                    Libc.close(fd);
+                }
+            }
             dma.close();
             memory.close();
         }
