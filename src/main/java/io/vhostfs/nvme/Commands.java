@@ -63,7 +63,8 @@ public final class Commands {
         start(command, NVME_ADMIN_CREATE_CQ, 0);
         Memory.putLong(command + NVME_SQE_PRP1, iova);
         Memory.putInt(command + NVME_SQE_CDW10, id | (entries - 1) << 16);
-        Memory.putInt(command + NVME_SQE_CDW11, NVME_QUEUE_CONTIGUOUS | (vector < 0 ? 0 : NVME_CQ_INTERRUPTS | vector << 16));
+        Memory.putInt(
+                command + NVME_SQE_CDW11, NVME_QUEUE_CONTIGUOUS | (vector < 0 ? 0 : NVME_CQ_INTERRUPTS | vector << 16));
     }
 
     static void createSubmissionQueue(long command, int id, int entries, long iova) {

@@ -49,7 +49,8 @@ public final class ModelController implements NvmeTransport {
     private static final int NO_VECTOR = -1;
 
     /** What is added to an eventfd. */
-    private static final long ONE = Arena.global().allocateFrom(ValueLayout.JAVA_LONG, 1).address();
+    private static final long ONE =
+            Arena.global().allocateFrom(ValueLayout.JAVA_LONG, 1).address();
 
     private final int[] interruptFds = new int[MAX_QUEUES];
     private final ModelConfig config;
