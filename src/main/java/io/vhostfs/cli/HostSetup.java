@@ -1,5 +1,12 @@
 package io.vhostfs.cli;
 
+import static io.vhostfs.os.LibcConstants.O_CLOEXEC;
+import static io.vhostfs.os.LibcConstants.O_EXCL;
+import static io.vhostfs.os.LibcConstants.O_RDONLY;
+
+import io.vhostfs.os.CString;
+import io.vhostfs.os.Errno;
+import io.vhostfs.os.Libc;
 import io.vhostfs.vfio.PciDevice;
 import io.vhostfs.vfio.VfioException;
 import java.io.IOException;
@@ -7,13 +14,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 
 /**
  * Prepares a host: hugepages, and NVMe controllers for vfio-pci.
  *
- * <p>Invariant: a controller whose namespaces hold something, or are used, changes its driver only when that is forced; one
- * that is mounted, not even then. Everything lies below a root directory, so that tests can show another host.
+ * <p>Invariant: a controller whose namespaces hold something changes its driver only when that is forced; one whose
+ * namespaces are used, not even then. Everything lies below a root directory, so that tests can show another host.
  */
 final class HostSetup {
     /** Partition tables and the superblocks of file systems begin within it. */
@@ -26,9 +34,16 @@ final class HostSetup {
 
     private final Path root;
     private final HostFiles files;
+    private final Predicate<Path> isClaimed;
 
     HostSetup(Path root) {
+        this(root, HostSetup::isClaimed);
+    }
+
+    /** @param isClaimed whether the kernel lets nobody else have this block device for himself */
+    HostSetup(Path root, Predicate<Path> isClaimed) {
         this.root = root;
+        this.isClaimed = isClaimed;
         files = new HostFiles(root);
     }
 
@@ -117,7 +132,16 @@ final class HostSetup {
                 return "is swapped to (" + name + ")";
             }
         }
-        return "";
+        return isClaimed.test(root.resolve("dev").resolve(block)) ? "is in use" : "";
+    }
+
+    /** Whether somebody has a disk or a partition of it for himself: a mount that is not seen from here, or a program. */
+    private static boolean isClaimed(Path device) {
+        int fd = CString.with(device.toString(), path -> Libc.open(path, O_RDONLY | O_EXCL | O_CLOEXEC, 0));
+        if (fd >= 0) {
+            Libc.close(fd);
+        }
+        return fd == -Errno.EBUSY;
     }
 
     private boolean isMounted(String number) {

@@ -17,7 +17,7 @@ import picocli.CommandLine.Spec;
         description = "Reserve hugepages, hand NVMe controllers to vfio-pci and back; without options, show what is.",
         footer = {
             "",
-            "A controller is not handed over while a namespace is mounted, held or swapped to; when one has partitions or is"
+            "A controller is not handed over while a namespace is mounted or otherwise in use; when one has partitions or is"
                     + " not blank, only with --force. What is on it stays as it is."
         })
 final class SetupCommand implements Callable<Integer> {

@@ -94,6 +94,14 @@ class HostSetupTest {
         expectRefusal("is swapped to");
     }
 
+    /** A mount in another namespace, one of several disks of a file system, or a target that has the disk open. */
+    @Test
+    void aDriveThatTheKernelGivesNobodyElseIsRefusedEvenByForce() throws Exception {
+        setup = new HostSetup(root, root.resolve("dev/nvme0n1")::equals);
+        expectRefusal("/dev/nvme0n1 is in use");
+        assertThrows(CliException.class, () -> setup.bind(ADDRESS, true));
+    }
+
     @Test
     void partitionsAndSignaturesNeedForce() throws Exception {
         host.write("dev/nvme0n1", "\0".repeat(1080) + "a superblock");
