@@ -173,6 +173,30 @@ class NvmeDeviceTest {
     }
 
     @Test
+    void memoryThatTheIommuDoesNotTakeIsCopiedAndCounted() throws Exception {
+        try (NvmeRig rig = new NvmeRig(usual())) {
+            BlockChannel channel = rig.channel(rig.device(1));
+            rig.model.mapper().refuse();
+            try (HugepageMemory guest = HugepageMemory.allocate(HugepageMemory.HUGEPAGE_SIZE, "a guest of a test")) {
+                assertEquals(guest.lengthBytes(), rig.controller.dma().unmappedBytes());
+                TestIo write = rig.mapped(BlockIo.WRITE, 0, 1 << 20, 0);
+                write.at(guest.address()).filled(1);
+                assertEquals(0, rig.run(channel, write));
+                assertEquals(-1, Memory.mismatch(rig.model.namespaceAddress(1), guest.address(), 1 << 20));
+                TestIo read = rig.mapped(BlockIo.READ, 0, 1 << 19, 0);
+                read.at(guest.address() + (1 << 20));
+                assertEquals(0, rig.run(channel, read));
+                assertEquals(-1, Memory.mismatch(guest.address(), guest.address() + (1 << 20), 1 << 19));
+                assertEquals((1 << 20) + (1 << 19), rig.controller.bouncedBytes());
+                assertEquals(0, rig.controller.zeroCopyBytes());
+                assertTrue(rig.controller.summary().contains("not mapped " + guest.lengthBytes()));
+            }
+            assertEquals(0, rig.controller.dma().unmappedBytes());
+            assertEquals(0, rig.model.mapper().faults());
+        }
+    }
+
+    @Test
     void onlyTheAskewHeadOfARequestIsCopied() throws Exception {
         try (NvmeRig rig = new NvmeRig(usual())) {
             BlockChannel channel = rig.channel(rig.device(1));

@@ -14,6 +14,7 @@ import java.util.Random;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
@@ -157,6 +158,40 @@ class NvmeFuzzTest {
             assertEquals(0, model.mapper().faults());
         } catch (NvmeException refused) {
             assertTrue(model.isClosed());
+        }
+    }
+
+    /** What a controller completes while command 0 of queue 1 is under way: queue, command, submission queue head, phase. */
+    @ParameterizedTest(name = "{0}")
+    @CsvSource({
+        "a command that is not under way, 1, 5, 1, 0",
+        "a command beyond the queue, 1, 65535, 1, 0",
+        "a submission queue head beyond the queue, 1, 0, 65535, 0",
+        "with the wrong phase, 1, 0, 1, 1", // nobody sees it, nor what comes after it: time runs out
+        "an admin command that was not sent, 0, 170, 1, 0"
+    })
+    void eachLieHasTheControllerResetAndTheCommandSentAgain(String name, int queue, int cid, int sqHead, int phaseError)
+            throws Exception {
+        try (NvmeRig rig = new NvmeRig(new ModelConfig().namespace(512, BLOCKS))) {
+            BlockChannel channel = rig.channel(rig.device(1));
+            rig.model.setScript(new ModelScript() {
+                private int held;
+
+                @Override
+                public int onCommand(int queueId, long command) {
+                    return queueId == 1 && held++ == 0 ? HOLD : CARRY_OUT;
+                }
+            });
+            rig.model.setAbortsWork(false);
+            TestIo io = rig.mapped(BlockIo.WRITE, 0, 4096, 0).filled(1);
+            io.submitTo(channel);
+            rig.round();
+            rig.model.postCompletion(queue, cid, 0, sqHead, phaseError);
+            assertEquals(0, rig.await(io));
+            assertEquals(1, rig.controller.counters().resets.sum());
+            assertEquals(phaseError, rig.controller.counters().aborts.sum());
+            assertEquals(-1, Memory.mismatch(rig.model.namespaceAddress(1), rig.buffers.address(), 4096));
+            assertEquals(State.LIVE, rig.controller.state());
         }
     }
 

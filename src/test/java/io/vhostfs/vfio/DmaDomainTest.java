@@ -87,6 +87,26 @@ class DmaDomainTest {
         expectContainer();
     }
 
+    /** dma_entry_limit and RLIMIT_MEMLOCK: what they hold back is not mapped, its IOVAs are free again. */
+    @Test
+    void limitsOfTheKernelAreToldWithTheirRemedy() throws Exception {
+        kernel.answers.put("/dev/iommu", -Errno.ENOENT);
+        DmaDomain domain = open();
+        domain.prepare();
+        kernel.mapResult = -Errno.ENOSPC;
+        assertEquals(-Errno.ENOSPC, domain.map(0x7000_0000, 0x20_0000));
+        assertTrue(domain.remedy(-Errno.ENOSPC).contains("dma_entry_limit"), domain.remedy(-Errno.ENOSPC));
+        kernel.mapResult = -Errno.ENOMEM;
+        assertEquals(-Errno.ENOMEM, domain.map(0x7000_0000, 0x20_0000));
+        assertTrue(domain.remedy(-Errno.ENOMEM).contains("ulimit -l"), domain.remedy(-Errno.ENOMEM));
+        kernel.mapResult = 0;
+        long iova = domain.map(0x7000_0000, 0x20_0000);
+        assertEquals(Map.of(iova, 0x7000_0000L), kernel.mapped);
+        assertEquals(0, domain.unmap(iova, 0x20_0000));
+        assertEquals(iova, domain.map(0x7020_0000, 0x20_0000));
+        domain.close();
+    }
+
     @Test
     void aDeviceInUseIsNotTriedTheOtherWay() {
         kernel.answers.put(DEVICE, -Errno.EBUSY);

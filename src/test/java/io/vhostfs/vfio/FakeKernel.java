@@ -27,6 +27,9 @@ final class FakeKernel implements Kernel {
     boolean hugepages = true;
     int lockResult;
 
+    /** What mapping through a container ends with. */
+    int mapResult;
+
     /** The one that containers can have. */
     int iommu = VFIO_TYPE1v2_IOMMU;
 
@@ -123,6 +126,23 @@ final class FakeKernel implements Kernel {
                 if (mapped.remove(Memory.getLong(argument + IOMMU_IOAS_UNMAP_IOVA_OFFSET)) == null) {
                     return -Errno.ENOENT;
                 }
+            }
+            case VFIO_IOMMU_GET_INFO -> expect("/dev/vfio/vfio", file);
+            case VFIO_IOMMU_MAP_DMA -> {
+                expect("/dev/vfio/vfio", file);
+                if (mapResult != 0) {
+                    return mapResult;
+                }
+                assertEquals(
+                        VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+                        Memory.getInt(argument + VFIO_IOMMU_TYPE1_DMA_MAP_FLAGS_OFFSET));
+                mapped.put(
+                        Memory.getLong(argument + VFIO_IOMMU_TYPE1_DMA_MAP_IOVA_OFFSET),
+                        Memory.getLong(argument + VFIO_IOMMU_TYPE1_DMA_MAP_VADDR_OFFSET));
+            }
+            case VFIO_IOMMU_UNMAP_DMA -> {
+                expect("/dev/vfio/vfio", file);
+                mapped.remove(Memory.getLong(argument + VFIO_IOMMU_TYPE1_DMA_UNMAP_IOVA_OFFSET));
             }
             case VFIO_GET_API_VERSION -> {
                 return VFIO_API_VERSION;
