@@ -147,9 +147,9 @@ unplugged() { # while requests run
     proves "is being unplugged\|is gone" "unplugged: the driver says so" &&
     proved "unplugged: the drive is let go" [ ! -e /sys/bus/pci/devices/$plugged ]
 }
-serve() { # BDEV-OPTIONS ARGUMENT...: starts the target on the main drive's first namespace, and waits for its socket
-  rm -f /tmp/share; bdev_options=$1; shift
-  java $java_options -cp "$class_path" io.vhostfs.cli.Main serve --bdev store=nvme:$main$bdev_options \
+serve() { # ARGUMENT...: starts the target on the main drive's first namespace, and waits for its socket
+  rm -f /tmp/share
+  java $java_options -cp "$class_path" io.vhostfs.cli.Main serve --bdev store=nvme:$main \
     --share tag=data,bdev=store,socket=/tmp/share "$@" > /tmp/target.log 2>&1 &
   target=$!
   for i in $(seq 3000); do
@@ -159,22 +159,27 @@ serve() { # BDEV-OPTIONS ARGUMENT...: starts the target on the main drive's firs
   done
   cat /tmp/target.log; return 1
 }
-serve_gently() { # a target that sleeps when there is nothing to do
-  serve ,interrupts=on --poll interrupt
+serve_gently() { # a target that sleeps when there is nothing to do, also while commands are under way
+  serve --poll interrupt
+}
+interrupted() { # the drive's vectors have raised interrupts
+  awk -v drive=$main '/vfio-msix/ && index($0, drive) { for (i = 2; $i ~ /^[0-9]+$/; i++) n += $i }
+    END { print "interrupts " n + 0 }' /proc/interrupts > /tmp/output
+  proves "interrupts [1-9][0-9]*" "served: the drive's interrupts wake a target that sleeps while commands are under way"
 }
 files() { # ARGUMENT...
   lab LabFiles "$@" > /tmp/output 2>&1; code=$?
   say
 }
 served() {
-  vhostfs mkfs --force nvme:$main && serve "" && files write /tmp/share 0 8 &&
+  vhostfs mkfs --force nvme:$main && serve && files write /tmp/share 0 8 &&
     proves "synced 7" "served: eight files are written and synced"
 }
 killed_and_served_again() {
   kill -9 $target; wait $target
   proved "kill -9: the target is gone" [ $? = 137 ] && serve_gently && files verify /tmp/share 0 8 &&
     proves "verified 7" "kill -9: all synced files are there" && files write /tmp/share 8 10 &&
-    proves "synced 9" "kill -9: two more are written"
+    proves "synced 9" "kill -9: two more are written" && interrupted
 }
 stop_target() { # the target's last words are of what it moved
   kill $target; wait $target
@@ -187,6 +192,25 @@ stopped_and_clean() {
   vhostfs fsck nvme:$main > /tmp/output 2>&1; code=$?
   say && proves "clean, .*" "fsck in the guest: the store is clean" &&
     are_ours "after all" main small broken slow changing
+}
+handed_back() { # to the kernel; then it is not taken again while somebody uses it, nor unless forced as it holds something
+  vhostfs setup --unbind $main > /tmp/output 2>&1; code=$?
+  say && proved "setup: a drive that is given back is the kernel's" [ -e /sys/bus/pci/drivers/nvme/$main ] || return 1
+  for i in $(seq 1000); do
+    disk=/dev/$(basename $(ls -d /sys/bus/pci/devices/$main/nvme/nvme*/nvme*n2 2>/dev/null)) && [ -b $disk ] && break
+    usleep 200000
+  done
+  mke2fs $disk > /dev/null || return 1
+  vhostfs setup --bind $main > /tmp/output 2>&1 && return 1
+  proves "/dev/[^ ]* is not blank at its start" "setup: a drive that holds something is refused" || { cat /tmp/output; return 1; }
+  unshare -m sh -c "mount -t ext4 $disk /mnt && touch /tmp/mounted && exec sleep 3600" & holder=$!
+  for i in $(seq 1000); do [ ! -e /tmp/mounted ] || break; usleep 200000; done
+  vhostfs setup --bind $main --force > /tmp/output 2>&1 && return 1
+  proves "$disk is in use" "setup: a drive that is mounted out of sight is refused even when forced" ||
+    { cat /tmp/output; return 1; }
+  kill $holder; wait $holder
+  vhostfs setup --bind $main --force > /tmp/output 2>&1; code=$?
+  say && proved "setup: a drive that holds something is taken when forced" is_ours $main
 }
 guest_in_this_guest() { # it mounts the share: its pages, the target here, the drive, and nothing between
   cat > /tmp/inner.sh <<'END'
@@ -218,7 +242,8 @@ drives)
   step "a drive unplugged under load" unplugged
   step "a file system on the drive, served to a front end" served
   step "the target killed, started again with interrupts, all synced files there" killed_and_served_again
-  step "the target stopped, the store clean" stopped_and_clean ;;
+  step "the target stopped, the store clean" stopped_and_clean
+  step "a drive handed back to the kernel, and taken again" handed_back ;;
 chain)
   step "the drive taken from the kernel" taken_by_hand
   step "the store on the drive served" serve_gently

@@ -1,6 +1,7 @@
 package io.vhostfs.bdev;
 
 import io.vhostfs.bdev.BlockDeviceException.Kind;
+import io.vhostfs.reactor.IdlePolicy;
 import io.vhostfs.vfio.PciDevice;
 import java.util.ArrayList;
 import java.util.List;
@@ -8,7 +9,7 @@ import java.util.Locale;
 
 /**
  * What a user calls a block device: {@code malloc:SIZE}, {@code file:PATH[,size=SIZE][,direct=on]} or
- * {@code nvme:PCI-ADDRESS[,nsid=N][,interrupts=on][,timeout=SECONDS][,unsafe-noiommu=on]}.
+ * {@code nvme:PCI-ADDRESS[,nsid=N][,interrupts=on|off][,timeout=SECONDS][,unsafe-noiommu=on]}.
  *
  * <p>Invariant: a value that exists is well-formed; whether the device can be opened is another matter. A comma in a path
  * is written twice. Any thread.
@@ -16,6 +17,11 @@ import java.util.Locale;
 public sealed interface BlockDeviceSpec {
     /** Sizes are multiples of this: the block of the store, and the largest logical block of a disk. */
     long SIZE_UNIT_BYTES = 4096;
+
+    /** The device for reactors of this policy: what depends on that, and was left open, is decided. */
+    default BlockDeviceSpec usedBy(IdlePolicy policy) {
+        return this;
+    }
 
     /** Memory of this process. */
     record Malloc(long sizeBytes) implements BlockDeviceSpec {
@@ -46,12 +52,20 @@ public sealed interface BlockDeviceSpec {
      *
      * @param address full PCI address
      * @param nsid namespace identifier
-     * @param interrupts whether reactors may sleep while requests are under way
+     * @param interrupts whether completions raise interrupts, so that reactors may sleep while requests are under way
      * @param timeoutSeconds after which a command is aborted
      * @param unsafeNoIommu whether to use it also where no IOMMU keeps it from memory that is not ours
      */
-    record Nvme(String address, int nsid, boolean interrupts, int timeoutSeconds, boolean unsafeNoIommu)
+    record Nvme(String address, int nsid, Interrupts interrupts, int timeoutSeconds, boolean unsafeNoIommu)
             implements BlockDeviceSpec {
+        /** What was said of interrupts. */
+        public enum Interrupts {
+            /** Nothing: {@link #usedBy} decides. */
+            OPEN,
+            ON,
+            OFF
+        }
+
         /** Linux's. */
         public static final int DEFAULT_TIMEOUT_SECONDS = 30;
 
@@ -59,9 +73,24 @@ public sealed interface BlockDeviceSpec {
 
         @Override
         public String toString() {
-            return "nvme:" + address + (nsid == 1 ? "" : ",nsid=" + nsid) + (interrupts ? ",interrupts=on" : "")
+            return "nvme:" + address + (nsid == 1 ? "" : ",nsid=" + nsid) + said(interrupts)
                     + (timeoutSeconds == DEFAULT_TIMEOUT_SECONDS ? "" : ",timeout=" + timeoutSeconds)
                     + (unsafeNoIommu ? ",unsafe-noiommu=on" : "");
+        }
+
+        private static String said(Interrupts interrupts) {
+            return switch (interrupts) {
+                case OPEN -> "";
+                case ON -> ",interrupts=on";
+                case OFF -> ",interrupts=off";
+            };
+        }
+
+        /** A drive raises one for each completion, also for those that are polled: only who never polls wants that unasked. */
+        @Override
+        public Nvme usedBy(IdlePolicy policy) {
+            boolean wanted = interrupts == Interrupts.OPEN && policy == IdlePolicy.INTERRUPT;
+            return wanted ? new Nvme(address, nsid, Interrupts.ON, timeoutSeconds, unsafeNoIommu) : this;
         }
     }
 
@@ -155,7 +184,7 @@ public sealed interface BlockDeviceSpec {
             throw invalid(text, String.valueOf(e.getMessage()));
         }
         int nsid = 1;
-        boolean interrupts = false;
+        Nvme.Interrupts interrupts = Nvme.Interrupts.OPEN;
         boolean unsafeNoIommu = false;
         int timeoutSeconds = Nvme.DEFAULT_TIMEOUT_SECONDS;
         for (String option : parts.subList(1, parts.size())) {
@@ -164,7 +193,7 @@ public sealed interface BlockDeviceSpec {
                 case "nsid" -> nsid = number(text, pair, Integer.MAX_VALUE);
                 case "timeout" -> timeoutSeconds = number(text, pair, Nvme.MAX_TIMEOUT_SECONDS);
                 case "unsafe-noiommu" -> unsafeNoIommu = onOrOff(text, pair);
-                case "interrupts" -> interrupts = onOrOff(text, pair);
+                case "interrupts" -> interrupts = onOrOff(text, pair) ? Nvme.Interrupts.ON : Nvme.Interrupts.OFF;
                 default -> throw invalid(text, "there is no option '" + pair[0] + "'");
             }
         }

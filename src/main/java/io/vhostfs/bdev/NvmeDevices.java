@@ -58,14 +58,14 @@ final class NvmeDevices {
     private static NvmeController bringUp(BlockDeviceSpec.Nvme spec) {
         int pairs =
                 Math.min(NvmeOptions.MAX_QUEUE_PAIRS, Runtime.getRuntime().availableProcessors() + EXTRA_QUEUE_PAIRS);
+        boolean interrupts = spec.interrupts() == BlockDeviceSpec.Nvme.Interrupts.ON;
         NvmeOptions options = NvmeOptions.DEFAULT
                 .withMaxQueuePairs(pairs)
-                .withInterrupts(spec.interrupts())
+                .withInterrupts(interrupts)
                 .withTimeouts(TimeUnit.SECONDS.toNanos(spec.timeoutSeconds()), NvmeOptions.DEFAULT.adminTimeoutNs());
         try {
             NvmeController controller = NvmeController.open(
-                    VfioTransport.open(spec.address(), spec.interrupts() ? pairs + 1 : 0, spec.unsafeNoIommu()),
-                    options);
+                    VfioTransport.open(spec.address(), interrupts ? pairs + 1 : 0, spec.unsafeNoIommu()), options);
             controller.startWatching();
             return controller;
         } catch (NvmeException e) {

@@ -42,7 +42,7 @@ final class ServeCommand implements Callable<Integer> {
             paramLabel = "[NAME=]BDEV",
             description = {
                 "A block device with a file system: malloc:SIZE, file:PATH[,size=SIZE][,direct=on],",
-                "nvme:PCI-ADDRESS[,nsid=N][,interrupts=on][,timeout=SECONDS][,unsafe-noiommu=on].",
+                "nvme:PCI-ADDRESS[,nsid=N][,interrupts=on|off][,timeout=SECONDS][,unsafe-noiommu=on].",
                 "With ,discard=on at the end the device is told of blocks that were freed, so that a file shrinks.",
                 "May be given several times; shares then name theirs with bdev=NAME."
             })

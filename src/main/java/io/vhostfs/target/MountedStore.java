@@ -68,7 +68,8 @@ final class MountedStore {
     static MountedStore open(
             DeviceConfig config, boolean create, StoreOptions options, Reactor home, List<Reactor> reactors)
             throws InterruptedException {
-        BlockDeviceSpec spec = BlockDeviceSpec.parse(config.spec());
+        BlockDeviceSpec spec =
+                BlockDeviceSpec.parse(config.spec()).usedBy(home.config().idlePolicy());
         BlockDevice device = BlockDevices.open(spec, create);
         try {
             if (spec instanceof BlockDeviceSpec.Malloc || (create && Formatter.holdsNothing(device))) {

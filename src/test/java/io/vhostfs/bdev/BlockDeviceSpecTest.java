@@ -5,8 +5,11 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.vhostfs.bdev.BlockDeviceException.Kind;
+import io.vhostfs.bdev.BlockDeviceSpec.Nvme.Interrupts;
+import io.vhostfs.reactor.IdlePolicy;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class BlockDeviceSpecTest {
@@ -73,13 +76,15 @@ class BlockDeviceSpecTest {
     @Test
     void readsNvmeNamespaces() {
         assertEquals(
-                new BlockDeviceSpec.Nvme("0000:01:00.0", 1, false, 30, false),
+                new BlockDeviceSpec.Nvme("0000:01:00.0", 1, Interrupts.OPEN, 30, false),
                 BlockDeviceSpec.parse("nvme:0000:01:00.0"));
         assertEquals(
-                new BlockDeviceSpec.Nvme("0000:0a:1f.7", 2, true, 5, false),
+                new BlockDeviceSpec.Nvme("0000:0a:1f.7", 2, Interrupts.ON, 5, false),
                 BlockDeviceSpec.parse("nvme:0A:1F.7,nsid=2,interrupts=on,timeout=5"));
         for (String name : new String[] {
-            "nvme:0000:01:00.0", "nvme:0000:01:00.0,nsid=3,interrupts=on,timeout=3600,unsafe-noiommu=on"
+            "nvme:0000:01:00.0",
+            "nvme:0000:01:00.0,interrupts=off",
+            "nvme:0000:01:00.0,nsid=3,interrupts=on,timeout=3600,unsafe-noiommu=on"
         }) {
             assertEquals(name, BlockDeviceSpec.parse(name).toString());
         }
@@ -94,5 +99,21 @@ class BlockDeviceSpecTest {
         }) {
             assertThrows(BlockDeviceException.class, () -> BlockDeviceSpec.parse(bad), bad);
         }
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "'', BUSY, ''",
+        "'', ADAPTIVE, ''",
+        "'', INTERRUPT, ',interrupts=on'",
+        "',interrupts=off', INTERRUPT, ',interrupts=off'",
+        "',interrupts=on', BUSY, ',interrupts=on'"
+    })
+    void reactorsThatSleepAtOnceHaveInterruptsUnlessThoseAreOff(String said, IdlePolicy policy, String used) {
+        String name = "nvme:0000:01:00.0";
+        assertEquals(
+                name + used, BlockDeviceSpec.parse(name + said).usedBy(policy).toString());
+        assertEquals(
+                "malloc:4M", BlockDeviceSpec.parse("malloc:4M").usedBy(policy).toString());
     }
 }

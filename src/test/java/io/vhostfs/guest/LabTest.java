@@ -39,7 +39,8 @@ class LabTest {
             "a drive unplugged under load",
             "a file system on the drive, served to a front end",
             "the target killed, started again with interrupts, all synced files there",
-            "the target stopped, the store clean");
+            "the target stopped, the store clean",
+            "a drive handed back to the kernel, and taken again");
 
     private static final List<String> CHAIN_STEPS = List.of(
             "the drive taken from the kernel",
@@ -93,8 +94,13 @@ class LabTest {
             "kill -9: the target is gone",
             "kill -9: all synced files are there",
             "kill -9: two more are written",
+            "served: the drive's interrupts wake a target that sleeps while commands are under way",
             "served: no byte between guest and drive was copied",
-            "fsck in the guest: the store is clean");
+            "fsck in the guest: the store is clean",
+            "setup: a drive that is given back is the kernel's",
+            "setup: a drive that holds something is refused",
+            "setup: a drive that is mounted out of sight is refused even when forced",
+            "setup: a drive that holds something is taken when forced");
 
     private static final List<String> CHAIN_PROOFS = List.of(
             BOUND.formatted("main", "before anything runs"),
