@@ -11,12 +11,16 @@ import io.vhostfs.os.Errno;
  */
 public final class ModelDma implements DmaMapper {
     private static final int MAX_MAPPINGS = 256;
+
+    /** Without an IOMMU nothing is limited: enough for each hugepage of what tests have in memory at once. */
+    private static final int MAX_UNLIMITED_MAPPINGS = 16_384;
+
     private static final long FIRST_IOVA = 0x10_0000_0000L;
     private static final long GAP_BYTES = 1L << 21;
 
-    private final long[] iovas = new long[MAX_MAPPINGS];
-    private final long[] addresses = new long[MAX_MAPPINGS];
-    private final long[] lengths = new long[MAX_MAPPINGS];
+    private final long[] iovas;
+    private final long[] addresses;
+    private final long[] lengths;
     private volatile int count;
     private final long maxMapBytes;
     private long next = FIRST_IOVA;
@@ -26,6 +30,10 @@ public final class ModelDma implements DmaMapper {
     /** @param maxMapBytes what lies in larger ranges is not side by side */
     ModelDma(long maxMapBytes) {
         this.maxMapBytes = maxMapBytes;
+        int maxMappings = maxMapBytes == ANY_LENGTH ? MAX_MAPPINGS : MAX_UNLIMITED_MAPPINGS;
+        iovas = new long[maxMappings];
+        addresses = new long[maxMappings];
+        lengths = new long[maxMappings];
     }
 
     @Override
@@ -39,7 +47,7 @@ public final class ModelDma implements DmaMapper {
         while (slot < count && lengths[slot] != 0) {
             slot++;
         }
-        if (full || slot == MAX_MAPPINGS) {
+        if (full || slot == iovas.length) {
             return -Errno.ENOSPC;
         }
         iovas[slot] = next;
