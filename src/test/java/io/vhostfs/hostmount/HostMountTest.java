@@ -270,7 +270,7 @@ class HostMountTest {
                     byte value = (byte) i;
                     guest.write(handle.nodeid(), handle.fh(), 150L * i, new byte[] {value});
                     int at = 150 * i;
-                    // Nobody asks for attributes here: only a notification makes the page go.
+                    // No program asks for attributes here: the target has the kernel do it, which makes the page go.
                     target.await("what the guest wrote, in the map", () -> map.get(at) == value);
                 }
             }
