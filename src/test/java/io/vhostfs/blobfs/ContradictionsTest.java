@@ -58,6 +58,7 @@ class ContradictionsTest {
     @AfterEach
     void releaseLog() {
         System.setErr(realErr);
+        fixture.crash();
         device.close();
     }
 

@@ -12,6 +12,7 @@ import io.vhostfs.os.Errno;
 import io.vhostfs.reactor.Reactor;
 import java.util.UUID;
 import java.util.function.Predicate;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
 /** A checkpoint has to read the nodes that hold the bitmaps it changes, when the cache has dropped them. */
@@ -59,6 +60,13 @@ class CheckpointErrorsTest {
 
     private BlobStore open() {
         return BlobStore.open(device, StoreOptions.DEFAULT.withMetaCacheBytes(StoreOptions.MIN_META_CACHE_BYTES));
+    }
+
+    @AfterEach
+    void free() {
+        store.abandon();
+        device.close();
+        memory.close();
     }
 
     private interface Attempt {

@@ -46,6 +46,7 @@ class LoadTest {
     @AfterEach
     void abandon() {
         store.abandon();
+        device.close();
     }
 
     /** Somebody who changes one thing after the other; or, with {@code syncs}, one thing and then commits. */
