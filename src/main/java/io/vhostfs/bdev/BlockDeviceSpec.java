@@ -86,10 +86,10 @@ public sealed interface BlockDeviceSpec {
             };
         }
 
-        /** A drive raises one for each completion, also for those that are polled: only who never polls wants that unasked. */
+        /** A drive raises one for each completion, also for those that are polled: who never sleeps has no use for that. */
         @Override
         public Nvme usedBy(IdlePolicy policy) {
-            boolean wanted = interrupts == Interrupts.OPEN && policy == IdlePolicy.INTERRUPT;
+            boolean wanted = interrupts == Interrupts.OPEN && policy != IdlePolicy.BUSY;
             return wanted ? new Nvme(address, nsid, Interrupts.ON, timeoutSeconds, unsafeNoIommu) : this;
         }
     }

@@ -104,12 +104,13 @@ class BlockDeviceSpecTest {
     @ParameterizedTest
     @CsvSource({
         "'', BUSY, ''",
-        "'', ADAPTIVE, ''",
+        "'', ADAPTIVE, ',interrupts=on'",
         "'', INTERRUPT, ',interrupts=on'",
         "',interrupts=off', INTERRUPT, ',interrupts=off'",
+        "',interrupts=off', ADAPTIVE, ',interrupts=off'",
         "',interrupts=on', BUSY, ',interrupts=on'"
     })
-    void reactorsThatSleepAtOnceHaveInterruptsUnlessThoseAreOff(String said, IdlePolicy policy, String used) {
+    void reactorsThatSleepHaveInterruptsUnlessThoseAreOff(String said, IdlePolicy policy, String used) {
         String name = "nvme:0000:01:00.0";
         assertEquals(
                 name + used, BlockDeviceSpec.parse(name + said).usedBy(policy).toString());
