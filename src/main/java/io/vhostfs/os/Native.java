@@ -14,6 +14,9 @@ import java.util.NoSuchElementException;
  * Makes downcall handles and keeps one errno capture segment per thread.
  *
  * <p>All pointers are passed as {@code long}: a pointer into a shared arena would cost a liveness check per call.
+ *
+ * <p>A call that keeps errno makes a slice of the capture segment, which is garbage unless the compiler inlines all of the
+ * handle. So {@code bin/vhostfs} has each method of {@link Libc} compiled by itself, where its budget for that never runs out.
  */
 final class Native {
     private static final Linker LINKER = Linker.nativeLinker();
