@@ -12,6 +12,8 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * One connection to a vhost-user back end: sends messages with file descriptors, receives replies.
@@ -31,6 +33,11 @@ public final class FrontEndSocket implements AutoCloseable {
     private static final int POLLFD_REVENTS_OFFSET = 6;
     private static final int UCRED_SIZE = 12;
 
+    /** A back end that has just started has bound its socket, and may not listen yet. */
+    private static final long STARTING_NS = TimeUnit.SECONDS.toNanos(1);
+
+    private static final long RETRY_NS = TimeUnit.MILLISECONDS.toNanos(1);
+
     private final Arena arena = Arena.ofShared();
     private final long pollfds = arena.allocate(2 * POLLFD_SIZE, 8).address();
     private final long buffer =
@@ -45,6 +52,7 @@ public final class FrontEndSocket implements AutoCloseable {
         this.socket = new UnixSocket(fd);
     }
 
+    /** Connects to who listens there, or is about to. */
     public static FrontEndSocket connect(Path path) throws IOException {
         if (!UnixSocket.fits(path.toString())) {
             throw new FrontEndException("socket path is longer than a unix socket's can be: " + path);
@@ -53,7 +61,12 @@ public final class FrontEndSocket implements AutoCloseable {
         if (fd < 0) {
             throw new FrontEndException("socket: " + Errno.name(fd));
         }
+        long startNs = System.nanoTime();
         int result = UnixSocket.connect(fd, path.toString());
+        while (result == -Errno.ECONNREFUSED && System.nanoTime() - startNs < STARTING_NS) {
+            LockSupport.parkNanos(RETRY_NS);
+            result = UnixSocket.connect(fd, path.toString());
+        }
         if (result < 0) {
             Libc.close(fd);
             throw new FrontEndException("connect to " + path + ": " + Errno.name(result));
