@@ -194,23 +194,24 @@ stopped_and_clean() {
     are_ours "after all" main small broken slow changing
 }
 handed_back() { # to the kernel; then it is not taken again while somebody uses it, nor unless forced as it holds something
-  vhostfs setup --unbind $main > /tmp/output 2>&1; code=$?
-  say && proved "setup: a drive that is given back is the kernel's" [ -e /sys/bus/pci/drivers/nvme/$main ] || return 1
+  # Not the drive with the store, which the outer host looks at afterwards.
+  vhostfs setup --unbind $small > /tmp/output 2>&1; code=$?
+  say && proved "setup: a drive that is given back is the kernel's" [ -e /sys/bus/pci/drivers/nvme/$small ] || return 1
   for i in $(seq 1000); do
-    disk=/dev/$(basename $(ls -d /sys/bus/pci/devices/$main/nvme/nvme*/nvme*n2 2>/dev/null)) && [ -b $disk ] && break
+    disk=/dev/$(basename $(ls -d /sys/bus/pci/devices/$small/nvme/nvme*/nvme*n1 2>/dev/null)) && [ -b $disk ] && break
     usleep 200000
   done
   mke2fs $disk > /dev/null || return 1
-  vhostfs setup --bind $main > /tmp/output 2>&1 && return 1
+  vhostfs setup --bind $small > /tmp/output 2>&1 && return 1
   proves "/dev/[^ ]* is not blank at its start" "setup: a drive that holds something is refused" || { cat /tmp/output; return 1; }
   unshare -m sh -c "mount -t ext4 $disk /mnt && touch /tmp/mounted && exec sleep 3600" & holder=$!
   for i in $(seq 1000); do [ ! -e /tmp/mounted ] || break; usleep 200000; done
-  vhostfs setup --bind $main --force > /tmp/output 2>&1 && return 1
+  vhostfs setup --bind $small --force > /tmp/output 2>&1 && return 1
   proves "$disk is in use" "setup: a drive that is mounted out of sight is refused even when forced" ||
     { cat /tmp/output; return 1; }
   kill $holder; wait $holder
-  vhostfs setup --bind $main --force > /tmp/output 2>&1; code=$?
-  say && proved "setup: a drive that holds something is taken when forced" is_ours $main
+  vhostfs setup --bind $small --force > /tmp/output 2>&1; code=$?
+  say && proved "setup: a drive that holds something is taken when forced" is_ours $small
 }
 guest_in_this_guest() { # it mounts the share: its pages, the target here, the drive, and nothing between
   cat > /tmp/inner.sh <<'END'
